@@ -1,0 +1,66 @@
+# Everything a developer runs. `make help` lists the targets.
+GO        ?= go
+LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BENCHSTAT := golang.org/x/perf/cmd/benchstat@latest
+FUZZTIME  ?= 20s
+BENCHTIME ?= 1s
+BENCH     ?= .
+REF       ?= HEAD~1
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## compile the sluice binary into bin/
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+.PHONY: run
+run: ## gateway with embedded bus, IAM and demo services on 127.0.0.1:8088
+	$(GO) run ./cmd/sluice dev
+
+.PHONY: test
+test: ## all tests with the race detector, then the allocation guards; starts a private RabbitMQ
+	scripts/rabbitmq run -- $(GO) test -race -timeout 15m ./...
+	$(MAKE) guard
+
+.PHONY: guard
+guard: ## allocation tests, allocation budget and escape list (cannot run under the race detector)
+	$(GO) test -run 'Alloc|Budget|Escape' ./pool/... ./bus/memory/... ./codec/... ./proxy/... ./bench/...
+
+.PHONY: check
+check: static test ## what CI runs: format, vet, lint, race tests, vectors, guards
+
+.PHONY: static
+static: fmt vet lint ## format, vet, lint
+
+.PHONY: fmt
+fmt: ## fail when a file is not gofmt-ed
+	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "not formatted:"; echo "$$files"; exit 1; }
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+
+.PHONY: lint
+lint: ## golangci-lint with .golangci.yml
+	$(GO) run $(LINT) run ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME each
+	@set -e; for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
+	  done; done
+
+.PHONY: bench
+bench: ## benchmarks (BENCH=regexp BENCHTIME=1s); starts a private RabbitMQ
+	scripts/rabbitmq run -- $(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./bench/...
+
+.PHONY: bench-diff
+bench-diff: ## compare codec, auth and dispatch benchmarks with REF (default HEAD~1)
+	@dir=$$(mktemp -d); git worktree add -q $$dir $(REF); \
+	 pkgs='./codec ./proxy/auth ./proxy/dispatch'; \
+	 (cd $$dir && $(GO) test -run '^$$' -bench . -count 6 -benchtime 200ms $$pkgs) > $$dir.old; \
+	 $(GO) test -run '^$$' -bench . -count 6 -benchtime 200ms $$pkgs > $$dir.new; \
+	 git worktree remove --force $$dir; $(GO) run $(BENCHSTAT) $$dir.old $$dir.new; rm -f $$dir.old $$dir.new
