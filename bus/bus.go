@@ -38,6 +38,10 @@ type Message struct {
 	// To decides everything the broker sees but the body: exchange, delivery
 	// mode, mandatory flag and confirms (bus.md sections 2 and 3).
 	To Topic
+	// ReplyTo, for a request, is the response topic whose replies go to Replies:
+	// it is sent only while that one is bound. The zero Topic means: only while all
+	// response topics subscribed to are, which takes longer after a reconnect.
+	ReplyTo Topic
 	// ID becomes the `id` header (bus.md section 5). Required for requests and
 	// replies, at most 255 bytes; empty means no header.
 	ID string

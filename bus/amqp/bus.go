@@ -1,0 +1,290 @@
+// Package amqp carries messages over RabbitMQ (AMQP 0-9-1).
+//
+// It keeps a constant number of connections, channels and queues however many
+// topics are in use, keeps publishing and consuming apart, heals by itself, and
+// says what became of each request: answered, returned, lost with its lane, or
+// interrupted. It refuses to retry, to wait for a broker that is away, and to look
+// into messages. It is the only room that knows the AMQP library.
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/puzpuzpuz/xsync/v3"
+	"github.com/rabbitmq/amqp091-go"
+
+	"sluice/bus"
+	"sluice/pool"
+)
+
+// Bus implements bus.Bus. Make it with Open.
+type Bus struct {
+	// set once
+	cfg        *Config
+	replies    bus.Replies
+	publishers []*publisher
+	consumers  []*consumer
+	echoes     *echoes
+	seed       maphash.Seed
+	cancel     context.CancelFunc
+	running    sync.WaitGroup
+
+	// declared has the exchanges that exist as far as we know.
+	declared *xsync.MapOf[string, struct{}]
+	messages atomic.Uint64 // of class flow so far
+	closed   atomic.Bool
+	deadline atomic.Int64 // of Close, in Unix nanoseconds
+
+	mu            sync.Mutex
+	subscriptions map[*subscription]struct{} // guarded by mu
+}
+
+var _ bus.Bus = (*Bus)(nil)
+
+// Open checks cfg and starts connecting. It does not wait for the broker: Ready
+// says when the bus works. replies hears what becomes of requests; nil discards
+// that. Close ends all goroutines.
+func Open(cfg Config, replies bus.Replies) (*Bus, error) {
+	checked, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if replies == nil {
+		replies = discard{}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &Bus{
+		cfg: checked, replies: replies, cancel: cancel, echoes: newEchoes(), seed: maphash.MakeSeed(),
+		declared:      xsync.NewMapOf[string, struct{}](),
+		subscriptions: map[*subscription]struct{}{},
+	}
+	for i := range checked.ConsumeConnections {
+		b.consumers = append(b.consumers, newConsumer(b, i))
+	}
+	for range checked.PublishConnections {
+		b.publishers = append(b.publishers, newPublisher(b))
+	}
+	for _, c := range b.consumers {
+		b.running.Go(func() { c.run(ctx) })
+	}
+	for _, p := range b.publishers {
+		b.running.Go(func() { p.run(ctx) })
+	}
+	return b, nil
+}
+
+// Publish implements bus.Bus.
+func (b *Bus) Publish(ctx context.Context, m *bus.Message) (bus.Receipt, error) {
+	if err := b.admit(ctx, m); err != nil {
+		return bus.Receipt{}, err
+	}
+	hash := maphash.String(b.seed, m.To.Exchange)
+	s := b.publishSession(hash)
+	if s == nil {
+		return bus.Receipt{}, fmt.Errorf("%w: %w", bus.ErrUnavailable, b.publishers[0].link.reason())
+	}
+	if err := s.reserve(len(m.Body)); err != nil {
+		return bus.Receipt{}, err
+	}
+	defer s.release(len(m.Body))
+	if _, ok := b.declared.Load(m.To.Exchange); !ok {
+		if err := b.declare(ctx, m.To.Exchange); err != nil {
+			return bus.Receipt{}, err
+		}
+	}
+	return b.send(ctx, s, hash, m)
+}
+
+func (b *Bus) send(ctx context.Context, s *publishSession, hash uint64, m *bus.Message) (r bus.Receipt, err error) {
+	p := publishing(m)
+	if m.To.Class == bus.Flow {
+		p.DeliveryMode, p.MessageId = amqp091.Persistent, b.messageID()
+		err = s.confirm.publish(ctx, m.To.Exchange, p)
+	} else {
+		r, err = s.send(m.To.Exchange, hash, m.To.Class == bus.Request, p)
+	}
+	if err != nil {
+		return bus.Receipt{}, err
+	}
+	publishedByClass[m.To.Class].Inc()
+	if m.To.Class != bus.Request {
+		r = bus.Receipt{}
+	}
+	return r, nil
+}
+
+// maxExpiration is the largest the broker takes; a larger one would cost the lane.
+const maxExpiration = math.MaxUint32
+
+// publishing is m as the broker sees it, but for what class flow has of its own.
+func publishing(m *bus.Message) amqp091.Publishing {
+	p := amqp091.Publishing{ContentType: "application/json", DeliveryMode: amqp091.Transient, Body: m.Body}
+	if m.ID != "" {
+		p.Headers = amqp091.Table{"id": m.ID}
+	}
+	if ms := m.ExpirationMillis(); ms > 0 {
+		p.Expiration = strconv.FormatInt(min(ms, maxExpiration), 10)
+	}
+	return p
+}
+
+// admit refuses what must not or cannot be sent now.
+func (b *Bus) admit(ctx context.Context, m *bus.Message) error {
+	switch {
+	case b.closed.Load():
+		return bus.ErrClosed
+	case len(m.Body) > b.cfg.MaxMessageBytes:
+		return fmt.Errorf("%w: %d bytes, at most %d are allowed", bus.ErrTooLarge, len(m.Body), b.cfg.MaxMessageBytes)
+	case len(m.ID) > math.MaxUint8:
+		return fmt.Errorf("message id of %d bytes, at most 255 are allowed", len(m.ID))
+	case m.To.Exchange == "" || len(m.To.Exchange) > math.MaxUint8:
+		return fmt.Errorf("exchange name of %d bytes, 1 to 255 are allowed", len(m.To.Exchange))
+	case m.ID == "" && m.To.Class == bus.Request:
+		return errors.New("a request needs an id: services would redeliver it for ever")
+	case ctx.Err() != nil:
+		return fmt.Errorf("not published: %w", context.Cause(ctx))
+	case m.To.Class == bus.Request:
+		return b.repliesBound(m)
+	}
+	return nil
+}
+
+// repliesBound is the gate of requests: without a bound reply queue their answers
+// would be lost.
+func (b *Bus) repliesBound(m *bus.Message) error {
+	if m.ReplyTo.Exchange != "" {
+		return b.consumerOf(m.ReplyTo.Exchange).topology.use(m.ReplyTo.Exchange)
+	}
+	for _, c := range b.consumers {
+		if err := c.ready(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishSession returns the connection for an exchange, another one while that is
+// away, or nil.
+func (b *Bus) publishSession(hash uint64) *publishSession {
+	n := uint64(len(b.publishers))
+	for i := range n {
+		if s := b.publishers[(hash/lanesPerConnection+i)%n].session.Load(); s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+// consumerOf returns the consumer that an exchange is bound at.
+func (b *Bus) consumerOf(exchange string) *consumer {
+	return b.consumers[maphash.String(b.seed, exchange)%uint64(len(b.consumers))]
+}
+
+// declare makes sure that an exchange exists, on a consume connection: those are
+// never blocked, and a refusal costs nobody else anything.
+func (b *Bus) declare(ctx context.Context, exchange string) error {
+	if err := b.consumerOf(exchange).topology.declare(ctx, exchange); err != nil {
+		return err
+	}
+	b.declared.Store(exchange, struct{}{})
+	return nil
+}
+
+// Refresh implements bus.Bus.
+func (b *Bus) Refresh(ctx context.Context, topics ...bus.Topic) error {
+	if b.closed.Load() {
+		return bus.ErrClosed
+	}
+	var waits []chan error
+	for _, t := range topics {
+		waits = append(waits, b.consumerOf(t.Exchange).topology.refresh(t.Exchange))
+		waits = append(waits, b.rebind(t)...)
+	}
+	var failed []error
+	for _, w := range waits {
+		failed = append(failed, await(ctx, w))
+	}
+	return errors.Join(failed...)
+}
+
+// Ready implements bus.Bus.
+func (b *Bus) Ready() error {
+	if b.closed.Load() {
+		return bus.ErrClosed
+	}
+	for _, p := range b.publishers {
+		s := p.session.Load()
+		if s == nil {
+			return fmt.Errorf("%w: no publish connection: %w", bus.ErrUnavailable, p.link.reason())
+		}
+		if s.wire.blocked.Load() {
+			return fmt.Errorf("%w: the broker has blocked publishers", bus.ErrBusy)
+		}
+	}
+	for _, c := range b.consumers {
+		if err := c.ready(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close implements bus.Bus. Calls that still wait are interrupted.
+func (b *Bus) Close(ctx context.Context) error {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	if by, ok := ctx.Deadline(); ok {
+		b.deadline.Store(by.UnixNano())
+	}
+	b.mu.Lock()
+	open := make([]*subscription, 0, len(b.subscriptions))
+	for s := range b.subscriptions {
+		open = append(open, s)
+	}
+	b.mu.Unlock()
+	var failed []error
+	for _, s := range open {
+		s.stop()
+	}
+	for _, s := range open {
+		failed = append(failed, s.wait(ctx))
+	}
+	b.cancel()
+	ended := make(chan struct{})
+	go func() {
+		b.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		failed = append(failed, fmt.Errorf("closing the message bus: %w", context.Cause(ctx)))
+	}
+	return errors.Join(failed...)
+}
+
+// closeBy is when a connection that is being closed must be gone.
+func (b *Bus) closeBy() time.Time {
+	by := time.Now().Add(closeGrace)
+	if d := b.deadline.Load(); d != 0 && time.Unix(0, d).Before(by) {
+		return time.Unix(0, d)
+	}
+	return by
+}
+
+// discard is the Replies of a bus whose owner makes no calls.
+type discard struct{}
+
+func (discard) Deliver(_ string, body *pool.Buffer) { body.Release() }
+func (discard) Return(string)                       {}
+func (discard) Lost(*bus.Lane)                      {}
+func (discard) Interrupted()                        {}

@@ -1,0 +1,107 @@
+package amqp
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+	"go.uber.org/goleak"
+
+	"sluice/bus"
+	"sluice/bus/amqp/brokertest"
+	"sluice/bus/bustest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// open returns a bus that works, and is closed with the test.
+func open(t testing.TB, cfg Config, r bus.Replies) *Bus {
+	t.Helper()
+	cfg.Logger = quiet
+	b, err := Open(cfg, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := b.Close(ctx); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	bustest.Wait(t, "the bus is ready", func() bool { return b.Ready() == nil })
+	return b
+}
+
+// dial opens a connection that is no part of what is tested.
+func dial(t testing.TB, url string) *amqp091.Channel {
+	t.Helper()
+	conn, err := amqp091.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.CloseDeadline(time.Now().Add(time.Second)) })
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ch
+}
+
+// space makes topics that no other test uses.
+type space string
+
+func newSpace(t testing.TB) space { return space(fmt.Sprintf("t%d", time.Now().UnixNano())) }
+
+func (s space) topic(class bus.Class, name string) bus.Topic {
+	topic, err := bus.ParseTopic(fmt.Sprintf("%s:%s:%s", class, s, name))
+	if err != nil {
+		panic(err)
+	}
+	return topic
+}
+
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// disrupt cuts all connections as a failing network would.
+func disrupt(b *Bus) {
+	for _, p := range b.publishers {
+		p.link.drop()
+	}
+	for _, c := range b.consumers {
+		c.link.drop()
+	}
+}
+
+func TestConformance(t *testing.T) {
+	url := brokertest.URL(t)
+	for name, cfg := range map[string]Config{
+		"one connection each":   {URLs: []string{url}},
+		"several connections":   {URLs: []string{url}, PublishConnections: 2, ConsumeConnections: 3},
+		"small window and room": {URLs: []string{url}, ConfirmWindow: 1, WriteBufferBytes: 4 * largePiece},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bustest.Run(t, bustest.Harness{
+				Open:    func(t *testing.T, r bus.Replies) bus.Bus { return open(t, cfg, r) },
+				Disrupt: func(_ *testing.T, b bus.Bus) { disrupt(b.(*Bus)) },
+				DeleteExchange: func(t *testing.T, _ bus.Bus, topic bus.Topic) {
+					if err := dial(t, url).ExchangeDelete(topic.Exchange, false, false); err != nil {
+						t.Fatal(err)
+					}
+				},
+			})
+		})
+	}
+}

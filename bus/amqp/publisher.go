@@ -1,0 +1,155 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"sluice/bus"
+)
+
+// lanesPerConnection is how many channels share the requests of a connection.
+// More would not be faster; they are there so that a lane that one bad exchange
+// takes down carries only part of the calls, and the others go on meanwhile.
+const lanesPerConnection = 4
+
+// overheadBytes is what a message takes on the wire beside its body, at most:
+// two method and header frames with an exchange name and an id.
+const overheadBytes = 1 << 10
+
+// publisher is one connection that only publishes.
+type publisher struct {
+	bus     *Bus
+	link    *link
+	session atomic.Pointer[publishSession] // nil while disconnected
+}
+
+// publishSession is one life of a publisher's connection.
+type publishSession struct {
+	// set once
+	bus     *Bus
+	conn    *amqp091.Connection
+	wire    *wire
+	ctx     context.Context // ends with the session
+	lanes   [lanesPerConnection]*lane
+	confirm *confirmLane
+
+	// heard says when the last echo came through consumer number i, in Unix
+	// nanoseconds.
+	heard []atomic.Int64
+	wg    sync.WaitGroup // the lanes' goroutines
+}
+
+func newPublisher(b *Bus) *publisher {
+	return &publisher{bus: b, link: newLink(b.cfg, "publish")}
+}
+
+func (p *publisher) run(ctx context.Context) { p.link.run(ctx, p.serve) }
+
+// serve is the life of one connection.
+func (p *publisher) serve(ctx context.Context, a *attachment) error {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &publishSession{
+		bus: p.bus, conn: a.conn, wire: a.wire, ctx: inner,
+		heard: make([]atomic.Int64, len(p.bus.consumers)),
+	}
+	// The lanes end with their connection.
+	defer s.wg.Wait()
+	defer func() { _ = a.conn.CloseDeadline(p.bus.closeBy()) }()
+	if err := s.openLanes(); err != nil {
+		return fmt.Errorf("opening publishing channels: %w", err)
+	}
+	// What was declared may be gone with the broker.
+	p.bus.declared.Clear()
+	p.session.Store(s)
+	p.link.down.Store(false)
+	defer p.session.Store(nil)
+	return p.watch(ctx, s, a)
+}
+
+func (s *publishSession) openLanes() (err error) {
+	for i := range s.lanes {
+		if s.lanes[i], err = s.openLane(i); err != nil {
+			return err
+		}
+	}
+	s.confirm, err = s.openConfirmLane()
+	return err
+}
+
+// watch returns when the connection is of no more use.
+func (p *publisher) watch(ctx context.Context, s *publishSession, a *attachment) error {
+	tick := time.NewTicker(accountEvery)
+	defer tick.Stop()
+	dog := newWatchdog(p.bus, s)
+	for {
+		select {
+		case b, ok := <-a.blocked:
+			if !ok {
+				a.blocked = nil // closed says why
+				continue
+			}
+			s.wire.blocked.Store(b.Active)
+			p.bus.cfg.Logger.Warn("the message bus changed its mind about publishers", "blocked", b.Active, "reason", b.Reason)
+		case now := <-tick.C:
+			if err := dog.tick(now); err != nil {
+				watchdogFailures.Inc()
+				a.wire.abort()
+				return err
+			}
+		case err := <-a.closed:
+			return lost(err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// forget makes sure that an exchange which turned out not to exist is declared
+// again before its next use.
+func (s *publishSession) forget(why *amqp091.Error) {
+	if why == nil || why.Code != amqp091.NotFound {
+		return
+	}
+	_, rest, ok := strings.Cut(why.Reason, "no exchange '")
+	if i := strings.LastIndex(rest, "' in vhost"); ok && i >= 0 {
+		s.bus.declared.Delete(rest[:i])
+		return
+	}
+	s.bus.declared.Clear() // a wording that we do not know
+}
+
+// send publishes on the lane that the exchange has, or on another one while that
+// is down. Messages of one exchange keep their order on a lane.
+func (s *publishSession) send(exchange string, hash uint64, mandatory bool, p amqp091.Publishing) (bus.Receipt, error) {
+	for i := range s.lanes {
+		l := s.lanes[(hash+uint64(i))%lanesPerConnection]
+		r, err := l.publish(exchange, mandatory, p)
+		if !errors.Is(err, errLaneDown) {
+			return r, err
+		}
+	}
+	return bus.Receipt{}, fmt.Errorf("%w: %w", bus.ErrUnavailable, errLaneDown)
+}
+
+// reserve asks for room for a body of n bytes.
+func (s *publishSession) reserve(n int) error {
+	if s.wire.blocked.Load() {
+		shedBlocked.Inc()
+		return fmt.Errorf("%w: the broker has blocked publishers", bus.ErrBusy)
+	}
+	if !s.wire.reserve(n + overheadBytes) {
+		shedBuffer.Inc()
+		return fmt.Errorf("%w: the write buffer is full", bus.ErrBusy)
+	}
+	return nil
+}
+
+func (s *publishSession) release(n int) { s.wire.release(n + overheadBytes) }
