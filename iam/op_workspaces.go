@@ -1,0 +1,53 @@
+package iam
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+
+	"sluice/codec"
+)
+
+func (s *Service) createWorkspace(ctx context.Context, r *codec.IAMRequest, ev *event) (*codec.IAMReply, error) {
+	in := r.WorkspaceRecord
+	switch {
+	case in == nil || in.ID == "":
+		return nil, invalid("workspace_record.id required for create-workspace")
+	case strings.HasPrefix(in.ID, "_"):
+		return nil, invalid("workspace ids beginning with '_' are reserved")
+	}
+	ev.target = in.ID
+	w := Workspace{ID: in.ID, Name: cmp.Or(in.Name, in.ID), Enabled: in.Enabled.Or(true), Created: s.now()}
+	if err := s.store.CreateWorkspace(ctx, w); err != nil {
+		if errors.Is(err, ErrExists) {
+			return nil, duplicate("workspace already exists")
+		}
+		return nil, err
+	}
+	return &codec.IAMReply{Workspace: new(workspaceRecord(w))}, nil
+}
+
+func (s *Service) listWorkspaces(ctx context.Context, _ *codec.IAMRequest, _ *event) (*codec.IAMReply, error) {
+	workspaces, err := s.store.Workspaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &codec.IAMReply{Workspaces: mapSlice(workspaces, workspaceRecord)}, nil
+}
+
+func (s *Service) getWorkspace(ctx context.Context, r *codec.IAMRequest, _ *event) (*codec.IAMReply, error) {
+	if r.WorkspaceRecord == nil || r.WorkspaceRecord.ID == "" {
+		return nil, invalid("workspace_record.id required")
+	}
+	w, err := s.store.Workspace(ctx, r.WorkspaceRecord.ID)
+	if err != nil {
+		return nil, orRefusal(err, errWorkspaceNotFound)
+	}
+	return &codec.IAMReply{Workspace: new(workspaceRecord(w))}, nil
+}
+
+// workspaceRecord is what callers see of a workspace.
+func workspaceRecord(w Workspace) codec.IAMWorkspace {
+	return codec.IAMWorkspace{ID: w.ID, Name: w.Name, Enabled: w.Enabled, Created: stamp(w.Created)}
+}
