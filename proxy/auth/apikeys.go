@@ -2,8 +2,10 @@ package auth
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -25,6 +27,8 @@ const (
 	lookupSlots = 64
 	// lookupCallers bounds the requests that wait for a look-up.
 	lookupCallers = 4096
+
+	warnEvery = 10 * time.Second
 )
 
 // apiKeys authenticates API keys: those of a file, and those that IAM resolves.
@@ -36,6 +40,8 @@ type apiKeys struct {
 	lookups *flights[digest, *Identity]
 	slots   chan struct{} // holds one token per look-up on the bus
 	now     func() time.Time
+
+	warned atomic.Int64 // when the last warning was logged, Unix nanoseconds
 }
 
 func newAPIKeys(iam IAM, file map[digest]*Identity, now func() time.Time) *apiKeys {
@@ -63,13 +69,18 @@ func (k *apiKeys) authenticate(token []byte) (*Identity, error) {
 		apiKeyMetrics.misses.Inc()
 		id, err = k.resolve(key, token, now)
 	}
-	switch err {
-	case ErrRefused:
-		apiKeyMetrics.refusals.Inc()
-	case ErrUnavailable:
-		unavailable.Inc()
+	if err != nil {
+		countFailure(err)
 	}
 	return id, err
+}
+
+func countFailure(err error) {
+	if errors.Is(err, ErrUnavailable) {
+		unavailable.Inc()
+		return
+	}
+	apiKeyMetrics.refusals.Inc()
 }
 
 // remembered answers from the file and the caches.
@@ -107,10 +118,18 @@ func (k *apiKeys) lookUp(key digest, token []byte, arrived time.Time) (*Identity
 	defer k.freeSlot()
 	reply, err := k.ask(token)
 	if err != nil {
-		slog.Warn("API key could not be resolved", "error", err)
+		k.warn(err)
 		return nil, ErrUnavailable
 	}
 	return k.verdict(key, &reply, arrived)
+}
+
+// warn speaks up now and then: strangers decide how often there is a reason to.
+func (k *apiKeys) warn(err error) {
+	now, last := k.now().UnixNano(), k.warned.Load()
+	if now-last >= int64(warnEvery) && k.warned.CompareAndSwap(last, now) {
+		slog.Warn("API keys can't be resolved", "error", err)
+	}
 }
 
 func (k *apiKeys) takeSlot() bool {

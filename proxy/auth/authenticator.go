@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -113,7 +114,7 @@ const (
 	sweepEvery = 30 * time.Second
 	// pollEvery is the slow rhythm of key fetches when all is well.
 	pollEvery = 10 * time.Minute
-	// Retries while there is no key to verify with, and while there is one.
+	// The pause after a failure doubles from firstRetry to lastRetry.
 	firstRetry, lastRetry = 250 * time.Millisecond, 15 * time.Second
 )
 
@@ -146,14 +147,23 @@ func (a *Authenticator) sweep() {
 }
 
 // poll fetches the keys, sets the timer for the next time, and returns the pause
-// to make should that fail as well.
+// to make should that fail as well. Of a row of failures only the first is worth
+// an operator's attention.
 func (a *Authenticator) poll(next *time.Timer, retry time.Duration) time.Duration {
 	err := a.tokens.keys.poll()
+	again := retry > firstRetry
 	if err == nil {
+		if again {
+			slog.Info("signing keys fetched from IAM after all")
+		}
 		next.Reset(pollEvery)
 		return firstRetry
 	}
-	slog.Warn("no signing keys from IAM, trying again", "error", err, "in", retry)
+	level := slog.LevelWarn
+	if again {
+		level = slog.LevelDebug
+	}
+	slog.Log(context.Background(), level, "no signing keys from IAM, trying again", "error", err, "in", retry)
 	next.Reset(retry)
 	return min(2*retry, lastRetry)
 }

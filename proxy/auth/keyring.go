@@ -91,8 +91,6 @@ func (r *keyring) holds(key ed25519.PublicKey) bool {
 	return slices.ContainsFunc(*r.keys.Load(), func(k signingKey) bool { return k.public.Equal(key) })
 }
 
-func (r *keyring) empty() bool { return len(*r.keys.Load()) == 0 }
-
 // refresh waits for the fetch under way, or makes one if the last one made here
 // is long enough ago. Whether it helped is seen in the keys.
 func (r *keyring) refresh() {
