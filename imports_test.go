@@ -23,6 +23,7 @@ var rooms = map[string][]string{
 	"sluice/bus":            {"sluice/pool"},
 	"sluice/bus/bustest":    {"sluice/bus", "sluice/pool"},
 	"sluice/bus/amqp":       {"sluice/bus", "sluice/pool"},
+	"sluice/bus/amqp/...":   {"sluice/bus", "sluice/pool"},
 	"sluice/bus/memory":     {"sluice/bus", "sluice/pool"},
 	"sluice/codec":          {"sluice/pool"},
 	"sluice/iam":            {"sluice/bus", "sluice/codec"},
