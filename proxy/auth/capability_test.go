@@ -185,3 +185,9 @@ func TestResolveWorkspace(t *testing.T) {
 		}
 	}
 }
+
+func TestNames(t *testing.T) {
+	if JWT.String() != "jwt" || APIKey.String() != "api-key" || capabilityCount.String() != "unknown" {
+		t.Error("names differ from the contract's")
+	}
+}
