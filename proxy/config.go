@@ -1,0 +1,93 @@
+package proxy
+
+import (
+	"log/slog"
+	"net/url"
+	"time"
+)
+
+// Config is what the operator decides about the front door. The zero value of a
+// field means the default that its comment names.
+type Config struct {
+	// Strict answers failures with statuses of their own (`--strict-status`)
+	// instead of the reference's 200.
+	Strict bool
+
+	// MaxBodyBytes bounds one request body, after decompression. 256 MiB.
+	MaxBodyBytes int64
+	// BodyBudgetBytes bounds all request bodies held at once. Four times
+	// MaxBodyBytes; whoever knows the memory limit should say a quarter of it.
+	BodyBudgetBytes int64
+	// MaxConns bounds the client connections. DefaultMaxConns.
+	MaxConns int
+	// MaxInFlight bounds the requests being handled. 65,536.
+	MaxInFlight int
+
+	// CallTimeout bounds a call, PartTimeout the wait for each of its parts.
+	// The dispatcher's own defaults.
+	CallTimeout, PartTimeout time.Duration
+	// AuthTimeout bounds the one IAM request behind an auth route. 120 s.
+	AuthTimeout time.Duration
+	// LoginRate is how many requests a second one client address may make to the
+	// public auth routes, LoginBurst how many at once. 5 and 30. A negative rate
+	// means no limit.
+	LoginRate  float64
+	LoginBurst int
+
+	// HeaderTimeout bounds the arrival of a request's header. 10 s.
+	HeaderTimeout time.Duration
+	// BodyTimeout plus the arrived bytes at BodyBytesPerSecond bounds the arrival
+	// of a body. 60 s and 64 KiB.
+	BodyTimeout        time.Duration
+	BodyBytesPerSecond int64
+	// IdleTimeout is how long a connection is kept between requests. 75 s.
+	IdleTimeout time.Duration
+	// WriteStall is how long 256 KiB of an answer may take to leave. 30 s.
+	WriteStall time.Duration
+
+	// Upstream is where the metrics proxy fetches from. Nil: http://prometheus:9090.
+	Upstream *url.URL
+	// UpstreamTimeout bounds a fetch from it, the body included. 300 s.
+	UpstreamTimeout time.Duration
+
+	// Ready says why the gateway is not ready for calls, or nil when it is. It is
+	// called for every /readyz and may be called concurrently. Nil: always ready.
+	Ready func() error
+	// Logger gets the front door's log. slog.Default.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.MaxBodyBytes, 256<<20)
+	setDefault(&c.BodyBudgetBytes, 4*c.MaxBodyBytes)
+	if c.MaxConns <= 0 {
+		c.MaxConns = DefaultMaxConns()
+	}
+	setDefault(&c.MaxInFlight, 65536)
+	setDefault(&c.AuthTimeout, 120*time.Second)
+	setDefault(&c.LoginRate, 5)
+	setDefault(&c.LoginBurst, 30)
+	setDefault(&c.HeaderTimeout, 10*time.Second)
+	setDefault(&c.BodyTimeout, 60*time.Second)
+	setDefault(&c.BodyBytesPerSecond, 64<<10)
+	setDefault(&c.IdleTimeout, 75*time.Second)
+	setDefault(&c.WriteStall, 30*time.Second)
+	setDefault(&c.UpstreamTimeout, 300*time.Second)
+	if c.Upstream == nil {
+		c.Upstream = &url.URL{Scheme: "http", Host: "prometheus:9090"}
+	}
+	if c.Ready == nil {
+		c.Ready = func() error { return nil }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

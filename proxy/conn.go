@@ -1,0 +1,159 @@
+package proxy
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// lingerBytes is what is read off a connection that is closed while the
+	// client may still be sending, so that the answer is not overtaken by a reset.
+	lingerBytes = 64 << 10
+	lingerTime  = time.Second
+	// writePiece is how much must reach the client within one write deadline, so
+	// that a large answer may take long as long as it moves.
+	writePiece = 256 << 10
+)
+
+// conn is one client connection. fasthttp serves it from a single goroutine; the
+// listener evicts it, the scanner asks whether its client is still there, and
+// shutdown closes it, all from other goroutines.
+type conn struct {
+	// Set once.
+
+	net.Conn
+	raw        syscall.RawConn // nil when the connection has no descriptor
+	registry   *registry
+	writeStall time.Duration
+	// gone receives one token when the client of the running call has left.
+	gone chan struct{}
+
+	// Guarded by registry.mu.
+
+	index int
+
+	// Owned by the serving goroutine.
+
+	linger bool
+
+	// idleSince is when the connection began to wait for a request, in Unix
+	// nanoseconds; 0 while there is one.
+	idleSince atomic.Int64
+	// busySince is when the running call began, 0 when there is none.
+	busySince atomic.Int64
+	// interim tells that the client takes interim (1xx) responses. It is
+	// written before busySince.
+	interim atomic.Bool
+
+	// mu keeps the scanner's probe out of the response: the scanner writes only
+	// under mu while busySince is set, and end takes mu before anything is sent.
+	mu sync.Mutex
+
+	// Owned by the scanner: the calls, by their busySince, that were probed and
+	// whose client was reported gone.
+
+	probed, reported int64
+}
+
+func newConn(c net.Conn, r *registry, writeStall time.Duration) *conn {
+	out := &conn{Conn: c, registry: r, writeStall: writeStall, gone: make(chan struct{}, 1)}
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			out.raw = raw
+		}
+	}
+	out.idleSince.Store(time.Now().UnixNano())
+	return out
+}
+
+// begin marks the start of a call that waits for a service, and returns the
+// channel that is told when the client leaves meanwhile. A nil conn never tells.
+func (c *conn) begin(now time.Time, interim bool) <-chan struct{} {
+	if c == nil {
+		return nil
+	}
+	select {
+	case <-c.gone: // left over from an earlier call
+	default:
+	}
+	c.interim.Store(interim)
+	c.busySince.Store(now.UnixNano())
+	return c.gone
+}
+
+// end marks the end of the call. After it returns nobody but the serving
+// goroutine writes to the connection.
+func (c *conn) end() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.busySince.Store(0)
+	c.mu.Unlock()
+}
+
+// closeSoftly makes Close wait a little for a client that is still sending: it
+// could otherwise lose the answer to a connection reset.
+func (c *conn) closeSoftly() {
+	if c != nil {
+		c.linger = true
+	}
+}
+
+// Write writes p in pieces, each with a deadline of its own.
+func (c *conn) Write(p []byte) (int, error) {
+	written := 0
+	for {
+		piece := p[written:min(len(p), written+writePiece)]
+		if err := c.SetWriteDeadline(time.Now().Add(c.writeStall)); err != nil {
+			return written, err
+		}
+		n, err := c.Conn.Write(piece)
+		written += n
+		if err != nil || written == len(p) {
+			return written, err
+		}
+	}
+}
+
+// Close ends the connection. It is called by the serving goroutine.
+func (c *conn) Close() error {
+	if c.linger {
+		c.drainBriefly()
+	}
+	return c.kill()
+}
+
+// kill closes the connection at once, from any goroutine.
+func (c *conn) kill() error {
+	c.registry.remove(c)
+	return c.Conn.Close()
+}
+
+// abort closes the connection and ends its running call.
+func (c *conn) abort() {
+	c.mu.Lock()
+	if since := c.busySince.Load(); since != 0 {
+		c.report(since)
+	}
+	c.mu.Unlock()
+	_ = c.kill()
+}
+
+func (c *conn) drainBriefly() {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	var scrap [4 << 10]byte
+	for left := lingerBytes; left > 0; {
+		n, err := c.Read(scrap[:])
+		if err != nil {
+			return
+		}
+		left -= n
+	}
+}
