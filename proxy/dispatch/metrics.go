@@ -1,0 +1,81 @@
+package dispatch
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"sluice/codec"
+)
+
+var (
+	callsWaiting = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "sluice_calls_waiting",
+		Help: "Calls that hold a slot because they wait for an answer.",
+	})
+	flowsRunning = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "sluice_flows",
+		Help: "Flows that are defined.",
+	})
+	servicesWired = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "sluice_services_wired",
+		Help: "Services that have been called and are ready to be called again.",
+	})
+)
+
+var repliesDropped = promauto.NewCounterVec(prometheus.CounterOpts{
+	Name: "sluice_replies_dropped_total",
+	Help: "Replies that no call took: for another gateway, without an id of any gateway, " +
+		"for a call that has ended, after the last part, or replaced by a newer part.",
+}, []string{"reason"})
+
+var (
+	droppedForeign   = repliesDropped.WithLabelValues("foreign")
+	droppedMalformed = repliesDropped.WithLabelValues("malformed")
+	droppedStale     = repliesDropped.WithLabelValues("stale")
+	droppedLate      = repliesDropped.WithLabelValues("late")
+	droppedReplaced  = repliesDropped.WithLabelValues("replaced")
+)
+
+var callsFailed = promauto.NewCounterVec(prometheus.CounterOpts{
+	Name: "sluice_calls_failed_total",
+	Help: "Calls and sends that ended without the service's word, by reason.",
+}, []string{"reason"})
+
+// failures maps errors to their counters, in the order in which they are tried.
+var failures = []struct {
+	err     error
+	counter prometheus.Counter
+}{
+	{ErrTimeout, callsFailed.WithLabelValues("timeout")},
+	{ErrGone, callsFailed.WithLabelValues("gone")},
+	{ErrNoService, callsFailed.WithLabelValues("no_service")},
+	{ErrFlowStopped, callsFailed.WithLabelValues("flow_stopped")},
+	{ErrLost, callsFailed.WithLabelValues("lost")},
+	{ErrOutcomeUnknown, callsFailed.WithLabelValues("outcome_unknown")},
+	{ErrUnavailable, callsFailed.WithLabelValues("unavailable")},
+	{ErrExhausted, callsFailed.WithLabelValues("exhausted")},
+	{ErrTooLarge, callsFailed.WithLabelValues("too_large")},
+	{ErrUnsupportedKind, callsFailed.WithLabelValues("unknown_target")},
+}
+
+var (
+	failedUnknown   = callsFailed.WithLabelValues("unknown_target")
+	failedTranslate = callsFailed.WithLabelValues("translation")
+)
+
+func countFailure(err error) {
+	for _, f := range failures {
+		if errors.Is(err, f.err) {
+			f.counter.Inc()
+			return
+		}
+	}
+	var bad *codec.Error
+	if errors.As(err, &bad) {
+		failedTranslate.Inc()
+		return
+	}
+	failedUnknown.Inc()
+}

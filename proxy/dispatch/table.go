@@ -1,0 +1,166 @@
+package dispatch
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/puzpuzpuz/xsync/v3"
+
+	"sluice/bus"
+	"sluice/codec"
+)
+
+// statusStopping is the status of a flow that is being taken down.
+const statusStopping = "stopping"
+
+// Table is the flows that are running and the services that are wired. All
+// methods may be called concurrently.
+type Table struct {
+	// set once
+	bus     bus.Bus
+	pending *Pending
+	config  Config
+	ctx     context.Context
+	cancel  context.CancelFunc
+
+	flows    *xsync.MapOf[flowKey, *flow]
+	services *xsync.MapOf[Key, *service]
+
+	// defining serialises changes of flows. Calls do not take it.
+	defining sync.Mutex
+
+	closed    atomic.Bool
+	life      lifetime
+	unwiring  background
+	refreshes background
+	asked     map[string]struct{} // workspaces whose refresh is queued; guarded by defining
+}
+
+// New returns an empty table whose calls go over b. Pending must be what b
+// reports to. Close ends the table's goroutines; it does not close b.
+func New(b bus.Bus, pending *Pending, c Config) *Table {
+	t := &Table{
+		bus: b, pending: pending, config: c.withDefaults(),
+		flows:    xsync.NewMapOf[flowKey, *flow](),
+		services: xsync.NewMapOf[Key, *service](),
+		asked:    map[string]struct{}{},
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.unwiring.life, t.refreshes.life = &t.life, &t.life
+	t.life.spawn(t.sweep)
+	return t
+}
+
+// StartFlow defines a flow, or defines it anew: then only services whose topics
+// changed are wired again, and calls in flight on those end with ErrFlowStopped.
+// A record whose status says that the flow is stopping stops it.
+func (t *Table) StartFlow(workspace, id string, r codec.FlowRecord) {
+	if r.Status == statusStopping {
+		t.StopFlow(workspace, id)
+		return
+	}
+	t.defining.Lock()
+	defer t.defining.Unlock()
+	if t.closed.Load() {
+		return
+	}
+	old, known := t.flows.Load(flowKey{workspace, id})
+	key := flowKey{strings.Clone(workspace), strings.Clone(id)}
+	if known {
+		key = old.key
+	} else {
+		flowsRunning.Inc()
+	}
+	f := newFlow(key, r)
+	t.flows.Store(key, f)
+	t.evict(key, old, f)
+}
+
+// StopFlow forgets a flow and ends its calls with ErrFlowStopped. Unknown flows
+// are ignored.
+func (t *Table) StopFlow(workspace, id string) {
+	t.defining.Lock()
+	defer t.defining.Unlock()
+	if t.closed.Load() {
+		return
+	}
+	if old, known := t.flows.LoadAndDelete(flowKey{workspace, id}); known {
+		flowsRunning.Dec()
+		t.evict(old.key, old, nil)
+	}
+}
+
+// evict closes the services of a flow whose topics differ between two
+// definitions, of which either may be nil.
+func (t *Table) evict(key flowKey, before, after *flow) {
+	var evicted []*service
+	for _, kind := range codec.Kinds() {
+		old, had := before.lookup(kind.String())
+		now, has := after.lookup(kind.String())
+		if !had || has && old == now {
+			continue
+		}
+		if s, ok := t.services.LoadAndDelete(Key{key.workspace, key.id, kind}); ok && s.close() {
+			evicted = append(evicted, s)
+		}
+	}
+	if len(evicted) == 0 {
+		return
+	}
+	t.pending.stopCalls()
+	for _, s := range evicted {
+		t.unwire(s)
+	}
+}
+
+// Interface returns the topics of a flow's interface, whose name need not be
+// that of a kind. The error is *UnknownFlowError or ErrUnsupportedKind.
+func (t *Table) Interface(workspace, id, name string) (codec.Interface, error) {
+	f, ok := t.flows.Load(flowKey{workspace, id})
+	if !ok {
+		return codec.Interface{}, &UnknownFlowError{strings.Clone(workspace), strings.Clone(id)}
+	}
+	topics, ok := f.lookup(name)
+	if !ok {
+		return codec.Interface{}, ErrUnsupportedKind
+	}
+	return topics, nil
+}
+
+// topics returns what k is defined as.
+func (t *Table) topics(k Key) (codec.Interface, error) {
+	if k.Kind.IsGlobal() {
+		return t.config.Global[k.Kind], nil
+	}
+	if !k.Kind.IsFlow() && !k.Kind.IsSend() {
+		return codec.Interface{}, ErrUnsupportedKind
+	}
+	return t.Interface(k.Workspace, k.Flow, k.Kind.String())
+}
+
+// Close ends all calls with ErrUnavailable, unwires everything and waits within
+// ctx until that is done. It does not wait for the callers.
+func (t *Table) Close(ctx context.Context) error {
+	t.shut()
+	return t.life.end(ctx)
+}
+
+func (t *Table) shut() {
+	t.defining.Lock()
+	defer t.defining.Unlock()
+	if t.closed.Swap(true) {
+		return
+	}
+	t.cancel()
+	flowsRunning.Sub(float64(t.flows.Size()))
+	t.services.Range(func(k Key, s *service) bool {
+		t.services.Delete(k)
+		if s.close() {
+			t.unwire(s)
+		}
+		return true
+	})
+	t.pending.endCalls(ErrUnavailable, (*service).stopped)
+}
