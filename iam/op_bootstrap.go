@@ -29,6 +29,7 @@ func (s *Service) Bootstrap(ctx context.Context) (Admin, error) {
 	if err := s.store.Seed(ctx, seed); err != nil {
 		return Admin{}, err
 	}
+	s.log.Info("IAM seeded", "workspace", seed.Workspace.ID, "admin", seed.Admin.ID)
 	return Admin{UserID: seed.Admin.ID, APIKey: plaintext}, nil
 }
 
