@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"sluice/codec"
+)
+
+func newGatewayCommand() *cobra.Command {
+	c := defaultConfig()
+	cmd := &cobra.Command{
+		Use:   "gateway",
+		Short: "Run the gateway for a platform on RabbitMQ",
+		Long: `Serve the HTTP API of a TrustGraph platform whose services are on RabbitMQ.
+
+The port opens at once. Without a broker the gateway runs but is not ready
+(GET /readyz), and heals by itself when the broker is there. On SIGTERM or
+SIGINT it becomes unready, stops accepting, lets running calls finish within
+--drain-timeout and exits; a second signal ends it at once.
+
+` + configHelp,
+		Args: cobra.NoArgs,
+	}
+	sections := gatewayOptions(c)
+	l := newLoader(sections, cmd.Flags(), os.LookupEnv)
+	cmd.Flags().StringVar(&c.File, "config", "", "YAML `file` of options (env SLUICE_CONFIG)")
+	groupUsage(cmd, sections)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if c.File == "" {
+			c.File = os.Getenv("SLUICE_CONFIG")
+		}
+		if err := l.load(c.File); err != nil {
+			return err
+		}
+		if err := c.validate(); err != nil {
+			return err
+		}
+		log := newLogger(c, cmd.ErrOrStderr())
+		slog.SetDefault(log)
+		if len(l.ignored) > 0 {
+			log.Warn("settings without effect: only RabbitMQ is supported, and logs go to standard error", "names", strings.Join(l.ignored, ","))
+		}
+		ctx, stop := untilSignal(cmd.Context())
+		defer stop()
+		return runGateway(ctx, c, log)
+	}
+	return cmd
+}
+
+// runGateway serves until ctx ends and returns when everything is closed.
+func runGateway(ctx context.Context, c *Config, log *slog.Logger) error {
+	codec.PretouchRecords() // or the first messages would wait for it
+	g, err := newGateway(c, log, c.rabbitMQ(log))
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	if err := g.openDoors(); err != nil {
+		return err
+	}
+	return failure(g.serve(ctx))
+}
+
+// untilSignal returns a context that ends with the first SIGINT or SIGTERM. The
+// second one ends the process. stop gives the signals back.
+func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
+	if parent == nil {
+		parent = context.Background()
+	}
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+			return
+		}
+		if _, again := <-signals; again {
+			os.Exit(exitFailure)
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		signal.Stop(signals)
+		close(signals)
+		<-done
+	}
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build with -ldflags "-X main.version=…"; without it the
+// build's own record of the source is used.
+var version string
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Long:  "Print the version, the source revision it was built from, and the Go release it was built with.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
+			return failure(err)
+		},
+	}
+}
+
+func versionLine() string {
+	name, revision, modified := version, "", ""
+	if build, ok := debug.ReadBuildInfo(); ok {
+		if name == "" {
+			name = build.Main.Version
+		}
+		for _, s := range build.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				revision = " " + s.Value[:min(12, len(s.Value))]
+			case s.Key == "vcs.modified" && s.Value == "true":
+				modified = " (modified)"
+			}
+		}
+	}
+	if name == "" {
+		name = "(devel)"
+	}
+	return fmt.Sprintf("sluice %s%s%s %s %s/%s", name, revision, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
