@@ -42,15 +42,13 @@ func TestAPIKeys(t *testing.T) {
 	w.grant(`{"operation":"create-workspace","workspace_record":{"id":"acme"}}`)
 	bob := w.addUser("acme", "bob", "p", "")
 	for request, want := range map[string]string{
-		`"create-api-key"`:                                                                                      "invalid-argument: workspace required for create-api-key",
-		`"create-api-key","workspace":"acme"`:                                                                   "invalid-argument: key.user_id required",
-		`"create-api-key","workspace":"acme","key":null`:                                                        "invalid-argument: key.user_id required",
-		`"create-api-key","workspace":"acme","key":{"name":"n"}`:                                                "invalid-argument: key.user_id required",
-		`"create-api-key","workspace":"acme","key":{"user_id":"x"}`:                                             "invalid-argument: key.name required",
-		`"create-api-key","workspace":"acme","key":{"user_id":"x","name":"n"}`:                                  "not-found: user not found",
-		`"create-api-key","workspace":"default","key":{"user_id":"` + bob + `","name":"n"}`:                     "operation-not-permitted: target user is in a different workspace",
-		`"create-api-key","workspace":"acme","key":{"user_id":"` + bob + `","name":"n","expires":"never"}`:      "invalid-argument: key.expires is not an ISO 8601 date or time",
-		`"create-api-key","workspace":"acme","key":{"user_id":"` + bob + `","name":"n","expires":"2099/01/01"}`: "invalid-argument: key.expires is not an ISO 8601 date or time",
+		`"create-api-key"`:                                                                  "invalid-argument: workspace required for create-api-key",
+		`"create-api-key","workspace":"acme"`:                                               "invalid-argument: key.user_id required",
+		`"create-api-key","workspace":"acme","key":null`:                                    "invalid-argument: key.user_id required",
+		`"create-api-key","workspace":"acme","key":{"name":"n"}`:                            "invalid-argument: key.user_id required",
+		`"create-api-key","workspace":"acme","key":{"user_id":"x"}`:                         "invalid-argument: key.name required",
+		`"create-api-key","workspace":"acme","key":{"user_id":"x","name":"n"}`:              "not-found: user not found",
+		`"create-api-key","workspace":"default","key":{"user_id":"` + bob + `","name":"n"}`: "operation-not-permitted: target user is in a different workspace",
 		`"list-api-keys"`:                                                     "invalid-argument: workspace required for list-api-keys",
 		`"list-api-keys","workspace":"acme"`:                                  "invalid-argument: user_id required for list-api-keys",
 		`"list-api-keys","workspace":"acme","user_id":"x"`:                    "not-found: user not found in workspace",
@@ -84,4 +82,16 @@ func TestAPIKeys(t *testing.T) {
 	w.store.mu.Unlock()
 	w.refuse(`{"operation":"revoke-api-key","workspace":"acme","key_id":"`+second.APIKey.ID+`"}`, "operation-not-permitted: key belongs to a different workspace")
 	w.checkNoSecrets(first.APIKeyPlaintext, second.APIKeyPlaintext)
+}
+
+// TestUnparsableExpiryIsRefused is defect D6.
+func TestUnparsableExpiryIsRefused(t *testing.T) {
+	w, admin := seeded(t)
+	for _, expires := range []string{"never", "1", "4102444800", "2099/01/01", "2099-01", "2099-01-01T24:00:00Z", "2099-01-01T00:00:00z", " 2099-01-01"} {
+		w.refuse(`{"operation":"create-api-key","workspace":"default","key":{"user_id":"`+admin.UserID+`","name":"n","expires":"`+expires+`"}}`,
+			"invalid-argument: key.expires is not an ISO 8601 date or time")
+	}
+	if keys, _ := w.store.APIKeys(t.Context(), admin.UserID); len(keys) != 1 {
+		t.Errorf("%d keys", len(keys))
+	}
 }
