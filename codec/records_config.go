@@ -2,7 +2,6 @@ package codec
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/bytedance/sonic"
 )
@@ -107,19 +106,10 @@ func ParseConfigPush(msg []byte) (ConfigPush, error) {
 // What is not valid UTF-8 is replaced by U+FFFD.
 func AppendConfigQuery(dst []byte, operation, workspace, typ string) []byte {
 	dst = append(dst, `{"operation":`...)
-	dst = appendText(dst, operation)
+	dst = AppendQuoted(dst, operation)
 	dst = append(dst, `,"workspace":`...)
-	dst = appendText(dst, workspace)
+	dst = AppendQuoted(dst, workspace)
 	dst = append(dst, `,"keys":[],"type":`...)
-	dst = appendText(dst, typ)
+	dst = AppendQuoted(dst, typ)
 	return append(dst, `,"values":[]}`...)
-}
-
-func appendText(dst []byte, s string) []byte {
-	quoted, err := recordJSON.Marshal(strings.ToValidUTF8(s, "\uFFFD"))
-	if err != nil {
-		// sonic fails on unsupported types only; a string is not one.
-		return append(dst, `""`...)
-	}
-	return append(dst, quoted...)
 }
