@@ -234,17 +234,18 @@ func refuseCompany(table *dispatch.Table, topicspace string) error {
 	return errors.Join(found...)
 }
 
-// example is a request that a newcomer can paste.
+// example is a request that a newcomer can paste. Titles are comments; they hold
+// no quotes and brackets because an interactive zsh knows no comments.
 type example struct{ title, path, body string }
 
 var examples = []example{
-	{"Text completion (the demo's model is an echo)", "/api/v1/flow/default/service/text-completion",
+	{"Text completion by a model that echoes", "/api/v1/flow/default/service/text-completion",
 		`{"system": "You are an echo.", "prompt": "Hello, bus!"}`},
-	{"Embeddings (unit vectors made of hashes)", "/api/v1/flow/default/service/embeddings",
+	{"Embeddings made of hashes", "/api/v1/flow/default/service/embeddings",
 		`{"texts": ["a cat", "a dog"]}`},
 	{"Load statements, one a line", "/api/v1/flow/default/service/text-load",
 		`{"id": "doc-1", "text": "alice knows bob .\nbob knows carol .\nbob age \"42\" ."}`},
-	{"... and query them as triples", "/api/v1/flow/default/service/triples",
+	{"Query them as triples", "/api/v1/flow/default/service/triples",
 		`{"p": {"t": "i", "i": "knows"}, "limit": 10}`},
 	{"List the flows", "/api/v1/flow", `{"operation": "list-flows"}`},
 	{"List the users", "/api/v1/iam", `{"operation": "list-users"}`},

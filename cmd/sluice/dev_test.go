@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"regexp"
 	"strings"
@@ -14,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"sluice/bus/amqp/brokertest"
 )
 
 func TestMain(m *testing.M) {
@@ -112,10 +116,37 @@ func post(t *testing.T, url, key, body string) (int, map[string]any) {
 	return resp.StatusCode, reply
 }
 
-// The printed commands are the product: each is parsed out of the output and
-// sent as it stands.
 func TestDevPrintsCommandsThatWork(t *testing.T) {
-	text := startDev(t, nil)
+	base := checkCommands(t, startDev(t, nil))
+	if status, _ := post(t, base+"/api/v1/flow", "tg_not-the-key", `{}`); status != http.StatusUnauthorized {
+		t.Errorf("a wrong key got %d", status)
+	}
+	if status, _ := post(t, base+"/api/v1/auth/bootstrap", "", `{}`); status != http.StatusUnauthorized {
+		t.Errorf("a second bootstrap got %d", status)
+	}
+}
+
+// The same over a broker, and a second platform in the same topicspace is refused.
+func TestDevOverRabbitMQ(t *testing.T) {
+	space := fmt.Sprintf("dev-%x", rand.Uint64())
+	overBroker := func(c *Config) {
+		c.AMQPURLs, c.Topicspace = []string{brokertest.URL(t)}, space
+	}
+	checkCommands(t, startDev(t, overBroker))
+	c := devConfig()
+	overBroker(c)
+	c.Port = 0
+	var out output
+	err := runDev(t.Context(), c, slog.New(slog.DiscardHandler), &out)
+	if err == nil || !strings.Contains(err.Error(), "already answers in topicspace "+space) || out.String() != "" {
+		t.Errorf("a second platform: %v, printed %q", err, out.String())
+	}
+}
+
+// checkCommands does what the output says: the printed commands are the product,
+// so each is parsed out of it and sent as it stands. It returns the base URL.
+func checkCommands(t *testing.T, text string) string {
+	t.Helper()
 	keys := keyLine.FindAllStringSubmatch(text, -1)
 	if len(keys) != 1 || strings.Count(text, keys[0][1]) != 1 {
 		t.Fatalf("the key must be printed once:\n%s", text)
@@ -147,13 +178,7 @@ func TestDevPrintsCommandsThatWork(t *testing.T) {
 			}
 		}
 	}
-	base := commands[0][1][:strings.Index(commands[0][1], "/api/")]
-	if status, _ := post(t, base+"/api/v1/flow", "tg_not-the-key", `{}`); status != http.StatusUnauthorized {
-		t.Errorf("a wrong key got %d", status)
-	}
-	if status, _ := post(t, base+"/api/v1/auth/bootstrap", "", `{}`); status != http.StatusUnauthorized {
-		t.Errorf("a second bootstrap got %d", status)
-	}
+	return commands[0][1][:strings.Index(commands[0][1], "/api/")]
 }
 
 // Flows come and go over the API, as on a real platform.

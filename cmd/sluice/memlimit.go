@@ -36,7 +36,7 @@ func machineMemory(root fs.FS) (int64, bool) {
 	if err != nil {
 		return 0, false
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "MemTotal:" {
@@ -81,7 +81,7 @@ func cgroupDirs(root fs.FS) []string {
 		if len(fields) != 3 {
 			continue
 		}
-		base := ""
+		var base string
 		switch {
 		case fields[1] == "":
 			base = dirs[0]

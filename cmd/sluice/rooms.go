@@ -189,7 +189,9 @@ func (g *gateway) serve(ctx context.Context) error {
 		g.log.Warn("not all calls finished in time", "error", err)
 	}
 	g.ln.Close() // in case that Serve came after Shutdown
-	<-served
+	if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {
+		g.log.Warn("the HTTP port failed", "error", err)
+	}
 	return nil
 }
 
