@@ -144,7 +144,9 @@ func (w *wire) explain(err error) error {
 	var timeout net.Error
 	var chunk fasthttp.ErrBrokenChunk
 	switch {
-	case err == io.EOF && (w.declared < 0 || w.got >= w.declared):
+	case err == io.EOF && w.declared < 0 && (w.conn == nil || !w.conn.ended):
+		return io.EOF
+	case err == io.EOF && w.declared >= 0 && w.got >= w.declared:
 		return io.EOF
 	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
 		return errTruncated

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,8 @@ type conn struct {
 	// Owned by the serving goroutine.
 
 	linger bool
+	// ended is set when the client has said that it sends no more.
+	ended bool
 
 	// idleSince is when the connection began to wait for a request, in Unix
 	// nanoseconds; 0 while there is one.
@@ -101,6 +104,16 @@ func (c *conn) closeSoftly() {
 	if c != nil {
 		c.linger = true
 	}
+}
+
+// Read notes the end of what the client sends: fasthttp takes it for the end of
+// a chunked body whose last chunk is missing.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		c.ended = true
+	}
+	return n, err
 }
 
 // Write writes p in pieces, each with a deadline of its own.

@@ -32,3 +32,8 @@ type Deps struct {
 	Authenticator Authenticator
 	Authoriser    auth.Authoriser
 }
+
+var (
+	_ Dispatcher    = (*dispatch.Table)(nil)
+	_ Authenticator = (*auth.Authenticator)(nil)
+)
