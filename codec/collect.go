@@ -4,20 +4,21 @@ package codec
 // slot, and returns the index after the object. Of several members with one name
 // the last one stays.
 func (k *keyset) collect(b []byte, i int, m [][]byte) int {
-	i = skipSpace(b, i+1)
-	for b[i] != '}' {
-		end := endOfString(b, i+1)
-		slot := k.slotOfRaw(b[i+1 : end-1])
-		value := skipSpace(b, skipSpace(b, end)+1)
+	for i = skipSpace(b, i+1); b[i] != '}'; i = nextElement(b, i) {
+		slot, value := k.member(b, i)
 		i = endOfValue(b, value)
 		if slot >= 0 {
 			m[slot] = b[value:i:i]
 		}
-		if i = skipSpace(b, i); b[i] == ',' {
-			i = skipSpace(b, i+1)
-		}
 	}
 	return i + 1
+}
+
+// member reads the name that starts at b[i] in a valid object: its slot, or -1, and
+// where the value starts.
+func (k *keyset) member(b []byte, i int) (slot, value int) {
+	end := endOfString(b, i+1)
+	return k.slotOfRaw(b[i+1 : end-1]), skipSpace(b, skipSpace(b, end)+1)
 }
 
 // scanInto is collect for a text that nobody has validated yet: it does both at

@@ -20,17 +20,17 @@ func appendRecords(dst, raw []byte, l *layout, keepNull bool) ([]byte, *Error) {
 		return dst, wrong(wantList)
 	}
 	dst = append(dst, '[')
-	for i, n := skipSpace(raw, 1), 0; raw[i] != ']'; n++ {
+	for i, n := skipSpace(raw, 1), 0; raw[i] != ']'; i, n = nextElement(raw, i), n+1 {
 		if keepNull && isNone(raw[i:]) {
 			dst = append(dst, "null,"...)
-			i = nextElement(raw, i+len("null"))
+			i += len("null")
 			continue
 		}
 		if raw[i] != '{' {
 			return dst, wrong(wantObject).at(n)
 		}
 		var found [nestedMembers][]byte
-		i = nextElement(raw, l.keys.collect(raw, i, found[:]))
+		i = l.keys.collect(raw, i, found[:])
 		var err *Error
 		if dst, err = l.append(dst, found[:]); err != nil {
 			return dst, err.at(n)
@@ -38,15 +38,6 @@ func appendRecords(dst, raw []byte, l *layout, keepNull bool) ([]byte, *Error) {
 		dst = append(dst, ',')
 	}
 	return closeArray(dst), nil
-}
-
-// nextElement returns the index of the next element of a valid array, or of the
-// bracket that ends it, from the index after an element.
-func nextElement(raw []byte, i int) int {
-	if i = skipSpace(raw, i); raw[i] == ',' {
-		return skipSpace(raw, i+1)
-	}
-	return i
 }
 
 // closeArray ends an array whose elements were written with a comma each.

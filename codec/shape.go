@@ -21,7 +21,6 @@ const (
 	recordOrNull  // object or null
 	integer       // number, or text of one
 	busTerm       // term, in the client's short form
-	busTermOrNull // the same, false things are null
 	busTriples    // list of triples in the client's form
 	busTriplesOr  // the same, null is the empty list
 	wrapped       // list; anything else becomes a list of one
@@ -32,7 +31,6 @@ const (
 
 	// Bus to client.
 	apiTerm     // term, in the bus's long form
-	apiTriple   // triple
 	apiTriples  // list of triples
 	looseTerms  // list of terms or nulls that lose quoted triples
 	parsedText  // JSON text in a string, as the value it spells
@@ -60,38 +58,25 @@ func (f *field) append(dst, raw []byte) ([]byte, *Error) {
 		return appendInteger(dst, raw)
 	case wrapped:
 		return appendWrapped(dst, raw)
-	case busTerm, busTermOrNull, busTriples, busTriplesOr:
-		return f.appendToBus(dst, raw)
+	case busTerm:
+		return appendRawTerm(dst, raw, busForm)
+	case busTriplesOr:
+		if isNone(raw) {
+			return append(dst, "[]"...), nil
+		}
+		return appendTriples(dst, raw, busForm)
+	case busTriples:
+		return appendTriples(dst, raw, busForm)
 	case apiTerm:
-		return appendAPITerm(dst, raw)
-	case apiTriple:
-		return appendAPITriple(dst, raw)
+		return appendRawTerm(dst, raw, apiForm)
 	case apiTriples:
-		return appendAPITriples(dst, raw)
+		return appendTriples(dst, raw, apiForm)
 	case looseTerms:
 		return appendLooseTerms(dst, raw)
 	case jsonText, jsonTexts, base64Content, base64ASCII, parsedText, parsedData, parsedLoose:
 		return f.appendText(dst, raw)
 	}
 	return append(dst, raw...), nil
-}
-
-// appendToBus is append for terms and triples on their way to the bus.
-func (f *field) appendToBus(dst, raw []byte) ([]byte, *Error) {
-	switch f.shape {
-	case busTermOrNull:
-		if !truthy(raw) {
-			return append(dst, "null"...), nil
-		}
-	case busTriplesOr:
-		if isNone(raw) {
-			return append(dst, "[]"...), nil
-		}
-	}
-	if f.shape == busTriples || f.shape == busTriplesOr {
-		return appendBusTriples(dst, raw)
-	}
-	return appendBusTerm(dst, raw)
 }
 
 // appendText is append for texts inside strings.

@@ -74,6 +74,15 @@ func endOfContainer(b []byte, i int) int {
 	}
 }
 
+// nextElement returns the index of the next element of an array or the next name
+// in an object, or of the bracket that ends it, from the index after a value.
+func nextElement(b []byte, i int) int {
+	if i = skipSpace(b, i); b[i] == ',' {
+		return skipSpace(b, i+1)
+	}
+	return i
+}
+
 // nextMark returns the index of the first quote, bracket or brace from i on.
 func nextMark(b []byte, i int) int {
 	for len(b)-i >= 8 {

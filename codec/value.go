@@ -56,16 +56,13 @@ func (v Value) Get(name string) Value {
 	}
 	var found Value
 	b := v.Raw
-	for i := skipSpace(b, 1); b[i] != '}'; {
+	for i := skipSpace(b, 1); b[i] != '}'; i = nextElement(b, i) {
 		end := endOfString(b, i+1)
-		value := skipSpace(b, skipSpace(b, end)+1)
 		match := isText(b[i:end], name)
+		value := skipSpace(b, skipSpace(b, end)+1)
 		i = endOfValue(b, value)
 		if match {
 			found = Value{b[value:i:i]}
-		}
-		if i = skipSpace(b, i); b[i] == ',' {
-			i = skipSpace(b, i+1)
 		}
 	}
 	return found
@@ -86,8 +83,11 @@ func truthy(raw []byte) bool {
 	return !isZero(raw)
 }
 
-// isEmpty reports whether a raw array or object has no elements.
-func isEmpty(raw []byte) bool { return skipSpace(raw, 1) == len(raw)-1 }
+// isEmpty reports whether the array or object that raw starts with has no elements.
+func isEmpty(raw []byte) bool {
+	c := raw[skipSpace(raw, 1)]
+	return c == ']' || c == '}'
+}
 
 // isZero reports whether a raw number is zero, as an integer or as a double.
 func isZero(raw []byte) bool {
