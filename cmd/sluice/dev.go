@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -210,28 +211,31 @@ func refuseCompany(table *dispatch.Table, topicspace string) error {
 	if err != nil {
 		return err
 	}
-	answers := make(chan error, len(questions))
+	type answer struct {
+		kind codec.Kind
+		err  error
+	}
+	answers := make(chan answer, len(questions))
 	for kind, question := range questions {
 		go func() {
 			_, err := table.Ask(kind, question, nil, probePatience)
-			switch {
-			case err == nil:
-				err = fmt.Errorf("a %s service already answers in topicspace %s: stop it, or choose another --topicspace", kind, topicspace)
-			case errors.Is(err, dispatch.ErrNoService), errors.Is(err, dispatch.ErrTimeout):
-				err = nil
-			default:
-				err = fmt.Errorf("looking for other services in topicspace %s: %w", topicspace, err)
-			}
-			answers <- err
+			answers <- answer{kind, err}
 		}()
 	}
-	var found []error
+	var present []string
 	for range questions {
-		if err := <-answers; err != nil {
-			found = append(found, err)
+		switch a := <-answers; {
+		case a.err == nil:
+			present = append(present, a.kind.String())
+		case !errors.Is(a.err, dispatch.ErrNoService) && !errors.Is(a.err, dispatch.ErrTimeout):
+			err = fmt.Errorf("looking for other services in topicspace %s: %w", topicspace, a.err)
 		}
 	}
-	return errors.Join(found...)
+	if len(present) > 0 {
+		slices.Sort(present)
+		return fmt.Errorf("another platform already answers in topicspace %s (%s): stop it, or choose another --topicspace", topicspace, strings.Join(present, ", "))
+	}
+	return err
 }
 
 // example is a request that a newcomer can paste. Titles are comments; they hold

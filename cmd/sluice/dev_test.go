@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -21,6 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if args := os.Getenv("SLUICE_TEST_ARGS"); args != "" {
+		os.Exit(execute(strings.Fields(args), os.Stdin, os.Stdout, os.Stderr)) // see program
+	}
 	goleak.VerifyTestMain(m,
 		// fasthttp's clock for the Date header lives as long as the process, and
 		// the cleaner of a stopped server for up to ten seconds.

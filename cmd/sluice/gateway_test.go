@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -23,6 +26,11 @@ default:
     interfaces:
       text-completion: {request: "request:tg:a", response: "response:tg:a"}
 `
+
+// keyFile makes the key one of a reader.
+func keyFile(key string) string {
+	return fmt.Sprintf("- {sha256: %x, user: u, workspace: default, roles: [reader]}\n", sha256.Sum256([]byte(key)))
+}
 
 var servingLine = regexp.MustCompile(`msg=serving .*address=(\S+)`)
 
@@ -50,7 +58,7 @@ func TestGatewayServesWithoutABroker(t *testing.T) {
 	c, _, err := loadConfig(t, []string{
 		"--listen=127.0.0.1", "--port=0", "--metrics-port=0", "--metrics-listen=127.0.0.1", "--log-level=DEBUG",
 		"--amqp-url=" + deadBroker, "--flows=" + writeFile(t, "flows.yaml", testFlows), "--no-iam", "--drain-timeout=1s",
-		"--api-keys=" + writeFile(t, "keys.yaml", fmt.Sprintf("- {sha256: %x, user: u, workspace: default, roles: [reader]}\n", sha256.Sum256([]byte("tg_key")))),
+		"--api-keys=" + writeFile(t, "keys.yaml", keyFile("tg_key")),
 	}, nil, "")
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +81,12 @@ func TestGatewayServesWithoutABroker(t *testing.T) {
 	}
 	if status, reply := post(t, completion, "tg_key", `{"system":"","prompt":""}`); status != http.StatusServiceUnavailable {
 		t.Errorf("a call without a broker: %d %v", status, reply)
+	}
+	metrics := "http://" + regexp.MustCompile(`msg="metrics port open" .*address=(\S+)`).FindStringSubmatch(logged.String())[1]
+	for _, path := range []string{"/", "/metrics", "/any/path"} {
+		if status, body := get(t, metrics+path); status != http.StatusOK || !strings.Contains(body, "\nsluice_") {
+			t.Errorf("metrics at %s: %d, %d bytes", path, status, len(body))
+		}
 	}
 	cancel()
 	if err := <-done; err != nil {
@@ -151,5 +165,53 @@ func TestSIGTERMDrains(t *testing.T) {
 	}
 	if n := strings.Count(errOut.String(), "settings without effect"); n != 1 || !strings.Contains(errOut.String(), "loki-url,kafka-bootstrap-servers") {
 		t.Errorf("%d warnings about other backends:\n%s", n, errOut.String())
+	}
+}
+
+// program runs a command line in a process of its own, which this test binary
+// becomes in TestMain.
+func program(t *testing.T, args string) (cmd *exec.Cmd, errOut *output) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errOut = &output{}
+	cmd = exec.Command(self)
+	cmd.Env = append(os.Environ(), "SLUICE_TEST_ARGS="+args)
+	cmd.Stderr = errOut
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd, errOut
+}
+
+// A request whose body does not end keeps the drain going; the second signal
+// does not wait for it.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	keys := writeFile(t, "keys.yaml", keyFile("tg_key"))
+	cmd, errOut := program(t, "gateway --listen=127.0.0.1 --port=0 --no-metrics --no-iam --drain-timeout=10m --api-keys="+keys+" --amqp-url="+deadBroker)
+	until(t, "serving", func() bool { return servingLine.MatchString(errOut.String()) })
+	address := servingLine.FindStringSubmatch(errOut.String())[1]
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /api/v1/flow/f/service/text-completion HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer tg_key\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+	if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil { // 100: the handler waits for the body
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "draining", func() bool { return strings.Contains(errOut.String(), "msg=draining") })
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitFailure || strings.Contains(errOut.String(), "msg=stopped") {
+		t.Errorf("exit %d\n%s", code, errOut.String())
 	}
 }

@@ -373,3 +373,15 @@ func TestGarbageIsAnsweredWithAnError(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func FuzzParseStatement(f *testing.F) {
+	for _, seed := range []string{"a b c .", `<a> _:b "c\"d"@en .`, `a b "1"^^<int>`, "a b c.", ".", `"`, "<", "a b \"\\", "a\tb\tc d"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		st, ok := parseStatement(line)
+		if ok && (st.S == nil || st.P == nil || st.O == nil) {
+			t.Errorf("%q gave %+v", line, st)
+		}
+	})
+}
