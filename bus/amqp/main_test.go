@@ -105,3 +105,8 @@ func TestConformance(t *testing.T) {
 		})
 	}
 }
+
+func until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	bustest.Wait(t, what, done)
+}
