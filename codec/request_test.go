@@ -210,6 +210,7 @@ func TestErrorTexts(t *testing.T) {
 		{"response", MCPTool, `{"object":"{"}`, `malformed answer of the service: "object" must hold JSON text`},
 		{"response", Rows, `{"error":"secret"}`, `malformed answer of the service: "error" must be an object`},
 		{"response", Rows, `null`, `malformed answer of the service: the message must be an object`},
+		{"response", Rows, `{]`, `malformed answer of the service: invalid JSON at byte 1: expected a member name in double quotes`},
 		{"response", TextLoad, `{}`, `this kind gives no answers`},
 		{"import", Sparql, `{}`, `this kind cannot be imported`},
 		{"import", Triples, `{"metadata":{"id":"i","collection":"c"},"triples":[{"s":{"t":"i"}},{"s":[1]}]}`,
