@@ -26,22 +26,12 @@ func newVersionCommand() *cobra.Command {
 }
 
 func versionLine() string {
-	name, revision, modified := version, "", ""
-	if build, ok := debug.ReadBuildInfo(); ok {
-		if name == "" {
-			name = build.Main.Version
-		}
-		for _, s := range build.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				revision = " " + s.Value[:min(12, len(s.Value))]
-			case s.Key == "vcs.modified" && s.Value == "true":
-				modified = " (modified)"
-			}
-		}
+	name := version
+	if build, ok := debug.ReadBuildInfo(); ok && name == "" {
+		name = build.Main.Version // has the revision in it, and says whether it was modified
 	}
 	if name == "" {
 		name = "(devel)"
 	}
-	return fmt.Sprintf("sluice %s%s%s %s %s/%s", name, revision, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("sluice %s %s %s/%s", name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -133,8 +133,15 @@ func asFault(err error) *fault {
 
 // decode reads a request, with errors that a caller can act on.
 func decode(body []byte, v any) error {
-	if err := json.Unmarshal(body, v); err != nil {
-		return faultf("bad-request", "%v", err)
+	err := json.Unmarshal(body, v)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return faultf("bad-request", "%q cannot be a JSON %s", wrong.Field, wrong.Value)
+	case errors.As(err, &wrong):
+		return faultf("bad-request", "the request cannot be a JSON %s", wrong.Value)
 	}
-	return nil
+	return faultf("bad-request", "the request is not JSON: %v", err)
 }
