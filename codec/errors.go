@@ -23,6 +23,15 @@ type Error struct {
 	Member   string // path of the member, as `keys[2].type`; empty for the text as a whole
 	Reason   string // what is wrong with it; empty when it is missing
 	Response bool   // the text came from a service, not from a client
+	cause    *SyntaxError
+}
+
+// Unwrap returns the *SyntaxError of an answer that is not JSON.
+func (e *Error) Unwrap() error {
+	if e.cause == nil {
+		return nil
+	}
+	return e.cause
 }
 
 // Error returns for example `missing required member "query"` or

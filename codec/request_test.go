@@ -180,6 +180,18 @@ func TestZeroRequest(t *testing.T) {
 	}
 }
 
+func TestAnswerThatIsNotJSON(t *testing.T) {
+	_, part, err := AppendResponse(nil, Rows, []byte(`{"data":}`))
+	var problem *Error
+	var syntax *SyntaxError
+	if !part.Final || !errors.As(err, &problem) || !problem.Response || !errors.As(err, &syntax) || syntax.Offset != 8 {
+		t.Errorf("%+v, %v", part, err)
+	}
+	if _, err = AppendRequest(nil, Agent, []byte(`{}`)); !errors.As(err, &problem) || problem.Response || errors.Unwrap(err) != nil {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestErrorTexts: ours name the member and its path, and show no values.
 func TestErrorTexts(t *testing.T) {
 	for _, c := range []struct {

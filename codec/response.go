@@ -12,8 +12,8 @@ type Part struct {
 }
 
 // AppendResponse appends the API body of a bus message that a service of kind k
-// sent. The error is an *Error marked as the service's, also when the message is not
-// JSON; then dst comes back as it was and the exchange is over.
+// sent. The error is an *Error marked as the service's, also when it wraps
+// a *SyntaxError; then dst comes back as it was and the exchange is over.
 func AppendResponse(dst []byte, k Kind, msg []byte) ([]byte, Part, error) {
 	var m members
 	a, err := readAnswer(k, msg, m[:])
@@ -64,7 +64,7 @@ func readAnswer(k Kind, msg []byte, m [][]byte) (*answer, error) {
 	a := answers[k]
 	object, err := a.keys.scanMembers(msg, m)
 	if err != nil {
-		return nil, answerError(wrong(err.Error()))
+		return nil, answerError(&Error{Reason: err.Error(), cause: err})
 	}
 	if !object {
 		return nil, answerError(wrong("the message must be an object"))
