@@ -140,16 +140,24 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, w.explain(err)
 }
 
+// explain makes one of this file's errors of err, or the true io.EOF.
 func (w *wire) explain(err error) error {
+	end := err == io.EOF //nolint:errorlint // the contract of io.Reader; a broken chunk may wrap one
+	switch {
+	case end && w.declared < 0 && (w.conn == nil || !w.conn.ended):
+		return io.EOF
+	case end && w.declared >= 0 && w.got >= w.declared:
+		return io.EOF
+	case end || errors.Is(err, io.ErrUnexpectedEOF):
+		return errTruncated
+	}
+	return explainBroken(err)
+}
+
+func explainBroken(err error) error {
 	var timeout net.Error
 	var chunk fasthttp.ErrBrokenChunk
 	switch {
-	case err == io.EOF && w.declared < 0 && (w.conn == nil || !w.conn.ended):
-		return io.EOF
-	case err == io.EOF && w.declared >= 0 && w.got >= w.declared:
-		return io.EOF
-	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
-		return errTruncated
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return errBodyTimeout
 	case errors.As(err, &chunk):

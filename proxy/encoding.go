@@ -109,14 +109,14 @@ func (b *body) inflate(c coding, w *wire, rules *bodyRules) error {
 // atEnd makes sure that nothing follows the compressed data, and that the
 // framing of the body was read to its end.
 func atEnd(r *bufio.Reader) error {
-	switch _, err := r.ReadByte(); {
-	case err == nil:
+	_, err := r.ReadByte()
+	if err == nil {
 		return errUndecodable
-	case err == io.EOF:
-		return nil
-	default:
-		return err
 	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // ours reports whether err is one of this package's errors rather than of the

@@ -33,7 +33,7 @@ func (c *conn) probe() bool {
 	usable := true
 	err := c.raw.Control(func(fd uintptr) {
 		n, err := unix.SendmsgN(int(fd), interimResponse, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL) //nolint:gosec // descriptors are small
-		if err == unix.EAGAIN || err == unix.EINTR {                                                     //nolint:errorlint // a bare errno
+		if err == unix.EAGAIN || err == unix.EINTR {
 			return
 		}
 		// Part of an interim response would garble what follows.

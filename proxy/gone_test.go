@@ -107,16 +107,15 @@ func TestHalfClosedClient(t *testing.T) {
 		}
 		calls.release <- struct{}{}
 		// Interim responses are for HTTP/1.1 only.
-		first, err := http.ReadResponse(c.in, nil)
-		if err != nil || (first.StatusCode == http.StatusContinue) != (version == "HTTP/1.1") {
+		first, err := c.hearOne()
+		if err != nil || (first.status == http.StatusContinue) != (version == "HTTP/1.1") {
 			t.Fatalf("%s: %v %v", version, first, err)
 		}
+		got := first
 		if version == "HTTP/1.1" {
-			if first, err = http.ReadResponse(c.in, nil); err != nil {
-				t.Fatal(err)
-			}
+			got = c.hear()
 		}
-		if got := readAnswer(t, first); got.status != 200 || got.body != `{"late":true}` {
+		if got.status != 200 || got.body != `{"late":true}` {
 			t.Errorf("%s: %d %s", version, got.status, got.body)
 		}
 		c.hearEnd()

@@ -55,7 +55,9 @@ func (l *loginRate) allow(addr net.Addr) bool {
 	return ok
 }
 
-// makeRoom forgets full buckets, and any other when there are none.
+// makeRoom forgets full buckets, and any others when those are not enough. It
+// makes room for many at once, so that a flood of addresses does not sweep for
+// each of them.
 func (l *loginRate) makeRoom(now time.Time) {
 	if len(l.buckets) < maxBuckets {
 		return
@@ -66,7 +68,7 @@ func (l *loginRate) makeRoom(now time.Time) {
 		}
 	}
 	for key := range l.buckets {
-		if len(l.buckets) < maxBuckets {
+		if len(l.buckets) <= maxBuckets*3/4 {
 			return
 		}
 		delete(l.buckets, key)

@@ -94,7 +94,7 @@ func (p *metricsProxy) fetch(u *url.URL) (*http.Response, error) {
 		cancel()
 		return nil, err
 	}
-	resp, err := p.client.Do(req) //nolint:bodyclose // handed over to the caller
+	resp, err := p.client.Do(req)
 	if err != nil {
 		cancel()
 		return nil, err

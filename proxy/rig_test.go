@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -222,16 +223,25 @@ func (c *wireConn) say(text string) {
 	}
 }
 
+// hearOne reads one response, which may be an interim one.
+func (c *wireConn) hearOne() (answer, error) {
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	return readAnswer(c.t, resp), nil
+}
+
 // hear reads one final response.
 func (c *wireConn) hear() answer {
 	c.t.Helper()
 	for {
-		resp, err := http.ReadResponse(c.in, nil)
+		got, err := c.hearOne()
 		if err != nil {
 			c.t.Fatalf("no response: %v", err)
 		}
-		if resp.StatusCode >= 200 {
-			return readAnswer(c.t, resp)
+		if got.status >= 200 {
+			return got
 		}
 	}
 }
@@ -243,7 +253,7 @@ func (c *wireConn) hearEnd() {
 	if len(bytes.TrimSpace(rest)) > 0 {
 		c.t.Errorf("more than expected: %q", rest)
 	}
-	if e, ok := err.(net.Error); ok && e.Timeout() {
+	if e := net.Error(nil); errors.As(err, &e) && e.Timeout() {
 		c.t.Error("the connection stayed open")
 	}
 }

@@ -71,8 +71,11 @@ type Server struct {
 	budget   budget
 	draining atomic.Bool
 
-	mu      sync.Mutex
-	scanner *scanner // guarded by mu; runs while the server does
+	// Guarded by mu; set while the server runs.
+
+	mu       sync.Mutex
+	listener *listener
+	scanner  *scanner
 }
 
 // exchange is what the handling of one request needs besides the request.
@@ -151,18 +154,21 @@ func (s *Server) newHTTP() *fasthttp.Server {
 // Serve answers on ln until Shutdown, and returns nil then. It may be called once.
 func (s *Server) Serve(ln net.Listener) error {
 	s.mu.Lock()
-	if s.scanner == nil {
-		s.scanner = startScanner(s.conns)
+	s.listener = newListener(ln, s.conns, &s.cfg)
+	if s.draining.Load() {
+		s.mu.Unlock()
+		return s.listener.Close()
 	}
+	s.scanner = startScanner(s.conns)
 	s.mu.Unlock()
-	return s.http.Serve(newListener(ln, s.conns, &s.cfg))
+	return s.http.Serve(s.listener)
 }
 
 // Shutdown makes the server unready, stops accepting, lets running requests
 // finish until ctx ends, and closes all connections. The error says that some had
 // to be cut.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.draining.Store(true)
+	scanner := s.stopAccepting()
 	for _, c := range s.conns.snapshot(true) {
 		_ = c.kill()
 	}
@@ -170,14 +176,25 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err != nil {
 		s.cut()
 	}
-	s.mu.Lock()
-	if s.scanner != nil {
-		s.scanner.close()
-		s.scanner = nil
+	if scanner != nil {
+		scanner.close()
 	}
-	s.mu.Unlock()
 	s.metrics.close()
 	return err
+}
+
+// stopAccepting also wins against a Serve that has only just begun. It returns
+// the scanner, which running calls still need.
+func (s *Server) stopAccepting() *scanner {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining.Store(true)
+	if s.listener != nil {
+		_ = s.listener.Close()
+	}
+	scanner := s.scanner
+	s.scanner = nil
+	return scanner
 }
 
 // cut ends what is still running.
@@ -234,6 +251,9 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, x *exchange, start time.Time) 
 		ctx.Response.Reset()
 		s.answerError(ctx, unexpected.usual, unexpected.message, asText, false)
 		closeAfter(ctx)
+	}
+	if s.draining.Load() {
+		ctx.SetConnectionClose()
 	}
 	if !x.body.whole {
 		abandon(ctx, x.body.wire.got)

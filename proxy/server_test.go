@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/codec"
 	"sluice/proxy/dispatch"
@@ -48,8 +51,8 @@ func TestExpectContinue(t *testing.T) {
 	c := r.dial()
 	for range 2 {
 		c.say("POST " + completionPath + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\nExpect: 100-continue\r\nContent-Length: " + itoa(len(completion)) + "\r\n\r\n")
-		interim, err := http.ReadResponse(c.in, nil)
-		if err != nil || interim.StatusCode != http.StatusContinue {
+		interim, err := c.hearOne()
+		if err != nil || interim.status != http.StatusContinue {
 			t.Fatalf("%v %v", interim, err)
 		}
 		c.say(completion)
@@ -240,6 +243,50 @@ func TestDrainCuts(t *testing.T) {
 	c.hearEnd()
 	if n := r.server.gate.n.Load(); n != 0 {
 		t.Errorf("%d requests left", n)
+	}
+}
+
+func TestServeAfterShutdown(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{Logger: quiet()}, Deps{})
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if err := s.Serve(ln); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the port is still open: %v", err)
+	}
+}
+
+// TestMetricsAreKept: what happens is counted, under names that never vary with
+// what clients send.
+func TestMetricsAreKept(t *testing.T) {
+	r := newRig(t, Config{})
+	r.do("POST", completionPath, "admin", completion)
+	r.do("POST", "/api/v1/made-up-by-a-client", "", "")
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]string)
+	for _, f := range families {
+		found[f.GetName()] = f.String()
+	}
+	for _, name := range []string{
+		"sluice_http_requests_total", "sluice_http_request_seconds", "sluice_http_in_flight", "sluice_http_body_bytes",
+		"sluice_http_shed_total", "sluice_http_connections", "sluice_http_clients_gone_total", "sluice_http_panics_total",
+	} {
+		if found[name] == "" {
+			t.Errorf("%s is missing", name)
+		}
+		if strings.Contains(found[name], "made-up") {
+			t.Errorf("%s has a client's text for a label", name)
+		}
 	}
 }
 

@@ -134,6 +134,10 @@ func outcomeOf(err error) *outcome {
 			return &outcomes[i]
 		}
 	}
+	return outcomeOfType(err)
+}
+
+func outcomeOfType(err error) *outcome {
 	var (
 		large   *tooLargeError
 		flow    *dispatch.UnknownFlowError
@@ -159,14 +163,12 @@ func outcomeOf(err error) *outcome {
 // answer writes the response to a request that failed.
 func (s *Server) answer(ctx *fasthttp.RequestCtx, x *exchange, err error) {
 	ctx.Response.ResetBody()
-	var plain *plainError
-	var simple *jsonError
-	switch {
-	case errors.As(err, &plain):
-		s.answerPlain(ctx, x, plain)
+	switch e := err.(type) { //nolint:errorlint // these two are never wrapped
+	case *plainError:
+		s.answerPlain(ctx, x, e)
 		return
-	case errors.As(err, &simple):
-		s.answerError(ctx, simple.status, simple.text, asString, simple.retry)
+	case *jsonError:
+		s.answerError(ctx, e.status, e.text, asString, e.retry)
 		return
 	}
 	o := outcomeOf(err)
