@@ -47,14 +47,14 @@ func ParseTopic(id string) (Topic, error) {
 	}
 	space, name, ok := strings.Cut(rest, ":")
 	if !ok {
-		return Topic{}, fmt.Errorf("Invalid topic format: %s, expected class:topicspace:topic", id) //nolint:staticcheck // the contract's text
+		return Topic{}, fmt.Errorf("Invalid topic format: %s, expected class:topicspace:topic", id)
 	}
 	for c, word := range classNames {
 		if word == class {
 			return newTopic(Class(c), space+"."+word+"."+name)
 		}
 	}
-	return Topic{}, fmt.Errorf("Invalid topic class: %s, expected flow, request, response, or notify", class) //nolint:staticcheck // the contract's text
+	return Topic{}, fmt.Errorf("Invalid topic class: %s, expected flow, request, response, or notify", class)
 }
 
 func newTopic(c Class, exchange string) (Topic, error) {

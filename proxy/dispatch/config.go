@@ -105,6 +105,9 @@ func serviceTopics(i codec.Interface) (request, response bus.Topic, err error) {
 // topicOf parses id and insists on the class: calls over any other class would
 // not keep what they promise.
 func topicOf(id string, class bus.Class) (bus.Topic, error) {
+	if id == "" {
+		return bus.Topic{}, fmt.Errorf("no %s topic", class)
+	}
 	topic, err := bus.ParseTopic(id)
 	if err == nil && topic.Class != class {
 		err = fmt.Errorf("topic %s is not of class %s", id, class)
