@@ -30,7 +30,7 @@ type Config struct {
 	AuthTimeout time.Duration
 	// LoginRate is how many requests a second one client address may make to the
 	// public auth routes, LoginBurst how many at once. 5 and 30. A negative rate
-	// means no limit.
+	// means no limit. Behind a proxy all clients have its address.
 	LoginRate  float64
 	LoginBurst int
 

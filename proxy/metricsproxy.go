@@ -36,6 +36,7 @@ func newMetricsProxy(base *url.URL, timeout time.Duration) *metricsProxy {
 	clean.Path = strings.TrimRight(clean.Path, "/")
 	clean.RawPath = strings.TrimRight(clean.RawPath, "/")
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // net/http's own
+	transport.Proxy = nil                                        // the metrics server is ours; what HTTP_PROXY names is for the world outside
 	transport.MaxIdleConnsPerHost = 16
 	transport.MaxConnsPerHost = 64
 	return &metricsProxy{base: &clean, timeout: timeout, client: &http.Client{
