@@ -57,6 +57,11 @@ func startGateway(t *testing.T, broker, topicspace string, args ...string) *gate
 	}()
 	t.Cleanup(func() { g.stop(t) })
 	eventually(t, "the port is open", func() error {
+		select {
+		case <-g.ended:
+			t.Fatalf("the gateway ended: %v", g.err)
+		default:
+		}
 		_, err := g.get("/healthz")
 		return err
 	})
@@ -145,7 +150,8 @@ func (r reply) failed() bool {
 
 func (r reply) String() string { return strconv.Itoa(r.status) + " " + string(r.body) }
 
-// metric is the sum over the labels of one of the gateway's metrics.
+// metric is one of the gateway's metrics: a series by its whole name, or the sum
+// over the labels.
 func (g *gateway) metric(t *testing.T, name string) float64 {
 	t.Helper()
 	res, err := g.client.Get(g.metrics)
@@ -159,12 +165,12 @@ func (g *gateway) metric(t *testing.T, name string) float64 {
 	}
 	sum, found := 0.0, false
 	for line := range strings.Lines(string(text)) {
-		series, value, ok := strings.Cut(strings.TrimSpace(line), " ")
-		base, _, _ := strings.Cut(series, "{")
-		if i := strings.LastIndexByte(line, '}'); i >= 0 {
-			value, ok = strings.TrimSpace(line[i+1:]), true
+		space := strings.LastIndexByte(strings.TrimSpace(line), ' ')
+		if space < 0 {
+			continue
 		}
-		if !ok || base != name {
+		series, value := line[:space], strings.TrimSpace(line[space:])
+		if base, _, _ := strings.Cut(series, "{"); series != name && base != name {
 			continue
 		}
 		v, err := strconv.ParseFloat(value, 64)

@@ -47,7 +47,7 @@ func TestEveryKind(t *testing.T) {
 	broker := brokertest.URL(t)
 	p := startPlatform(t, broker)
 	for _, ws := range workspacesOfFlowVectors(t) {
-		p.flows[ws] = map[string]string{"demo": p.record("demo")}
+		p.define(ws, "demo", p.record("demo"))
 	}
 	g := startGateway(t, broker, p.space)
 	g.awaitReady(t)

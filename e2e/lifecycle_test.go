@@ -38,12 +38,12 @@ func TestBrokerDownAtStart(t *testing.T) {
 	p.serve(t, p.topic("request", "text-completion", "demo"), p.topic("response", "text-completion", "demo"), echo)
 	p.putFlow(t, adminWorkspace, "demo", p.record("demo"))
 	g.awaitReady(t)
-	eventually(t, "a call succeeds", func() error { return g.try("healed") })
+	eventually(t, "a call succeeds", func() error { return g.try("healed", time.Minute) })
 }
 
-// try makes one call and returns why it has failed.
-func (g *gateway) try(marker string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+// try makes one call, waits for it so long, and returns why it has failed.
+func (g *gateway) try(marker string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r, err := g.post(ctx, completionPath, question(marker))
 	if err != nil {
@@ -62,7 +62,7 @@ func TestRunningCallsFinishAfterSIGTERM(t *testing.T) {
 	release := make(chan struct{})
 	var inService atomic.Int64
 	p := startPlatform(t, brokertest.URL(t))
-	p.flows[adminWorkspace] = map[string]string{"demo": p.record("demo")}
+	p.define(adminWorkspace, "demo", p.record("demo"))
 	// As many consumers as calls, because a handler serves one at a time.
 	for range calls {
 		p.serve(t, p.topic("request", "text-completion", "demo"), p.topic("response", "text-completion", "demo"),
@@ -80,7 +80,7 @@ func TestRunningCallsFinishAfterSIGTERM(t *testing.T) {
 	var callers sync.WaitGroup
 	for i := range calls {
 		callers.Go(func() {
-			if err := g.try(fmt.Sprintf("call %d", i)); err != nil {
+			if err := g.try(fmt.Sprintf("call %d", i), time.Minute); err != nil {
 				t.Errorf("call %d: %v", i, err)
 			}
 		})

@@ -144,6 +144,20 @@ func mustTopic(t *testing.T, id string) bus.Topic {
 	return topic
 }
 
+// refresh declares topics again and binds the services' queues to them.
+func (p *platform) refresh(t *testing.T, ids ...string) {
+	t.Helper()
+	topics := make([]bus.Topic, len(ids))
+	for i, id := range ids {
+		topics[i] = mustTopic(t, id)
+	}
+	eventually(t, "refreshed", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return p.bus.Refresh(ctx, topics...)
+	})
+}
+
 // one answers every request with the same message.
 func one(id string, body []byte) ([]message, bool) { return []message{{id, body}}, true }
 
@@ -204,12 +218,12 @@ func (p *platform) answerIAM(id string, body []byte) ([]message, bool) {
 	return one(id, text)
 }
 
-// putFlow stores a flow record and tells the gateway; an empty text deletes it.
-func (p *platform) putFlow(t *testing.T, workspace, flow, record string) {
-	t.Helper()
+// define stores a flow record without a word to anybody; an empty text deletes
+// it. It returns the version of the store.
+func (p *platform) define(workspace, flow, record string) int64 {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.version++
-	version := p.version
 	if p.flows[workspace] == nil {
 		p.flows[workspace] = make(map[string]string)
 	}
@@ -217,7 +231,13 @@ func (p *platform) putFlow(t *testing.T, workspace, flow, record string) {
 	if record == "" {
 		delete(p.flows[workspace], flow)
 	}
-	p.mu.Unlock()
+	return p.version
+}
+
+// putFlow defines a flow and tells the gateway.
+func (p *platform) putFlow(t *testing.T, workspace, flow, record string) {
+	t.Helper()
+	version := p.define(workspace, flow, record)
 	p.notify(t, fmt.Sprintf(`{"version":%d,"changes":{"flow":[%q]}}`, version, workspace))
 }
 

@@ -63,7 +63,7 @@ func mustAnswer(t *testing.T, g *gateway, marker string) {
 func demoGateway(t *testing.T, broker string, answer responder, args ...string) (*platform, *gateway) {
 	t.Helper()
 	p := startPlatform(t, broker)
-	p.flows[adminWorkspace] = map[string]string{"demo": p.record("demo")}
+	p.define(adminWorkspace, "demo", p.record("demo"))
 	if answer != nil {
 		p.serve(t, p.topic("request", "text-completion", "demo"), p.topic("response", "text-completion", "demo"), answer)
 	}
