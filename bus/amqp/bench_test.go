@@ -152,3 +152,38 @@ func benchRaw(b *testing.B, url string, inflight int) {
 		})
 	})
 }
+
+// BenchmarkRecovery is how long it takes from the loss of all connections until
+// every wanted reply binding is there again.
+func BenchmarkRecovery(b *testing.B) {
+	node := brokertest.Private(b)
+	for _, n := range []int{1, 1000, 16000} {
+		b.Run(fmt.Sprintf("bindings=%d", n), func(b *testing.B) { benchRecovery(b, node.URL, n) })
+	}
+}
+
+func benchRecovery(b *testing.B, url string, n int) {
+	s := newSpace(b)
+	bb := open(b, Config{URLs: []string{url}}, nil)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 256 {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				c := bus.Consumer{Topic: s.topic(bus.Response, strconv.FormatInt(i, 10))}
+				if _, err := bb.Subscribe(context.Background(), c); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for b.Loop() {
+		before := bb.consumers[0].session.Load()
+		disrupt(bb)
+		for s := bb.consumers[0].session.Load(); s == nil || s == before || bb.Ready() != nil; s = bb.consumers[0].session.Load() {
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/recovery")
+}

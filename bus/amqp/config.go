@@ -45,8 +45,8 @@ type Config struct {
 	// WatchdogInterval is how often a message is sent round through the broker.
 	// Default 5 s.
 	WatchdogInterval time.Duration
-	// WatchdogTimeout is how long that may take before the connections it used
-	// are rebuilt. Default 15 s.
+	// WatchdogTimeout is how long that, or any other answer of the broker, may take
+	// before the connections it concerns are rebuilt. Default 15 s.
 	WatchdogTimeout time.Duration
 	// Logger gets a line per connection and failure. Default slog.Default().
 	Logger *slog.Logger

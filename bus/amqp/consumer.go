@@ -40,9 +40,9 @@ type consumer struct {
 // consumeSession is one life of a consumer's connection.
 type consumeSession struct {
 	conn     *amqp091.Connection
-	exchange string        // the private exchange that feeds the reply queue
-	queue    string        // the reply queue
-	over     chan struct{} // closed when the session ends
+	exchange string           // the private exchange that feeds the reply queue
+	queue    string           // the reply queue
+	topology *amqp091.Channel // the first channel for declaring and binding
 }
 
 func newConsumer(b *Bus, index int) *consumer {
@@ -95,8 +95,13 @@ func (c *consumer) wait(ctx context.Context) (*consumeSession, error) {
 
 // serve is the life of one connection.
 func (c *consumer) serve(ctx context.Context, a *attachment) error {
-	s := &consumeSession{conn: a.conn, over: make(chan struct{})}
+	s := &consumeSession{conn: a.conn}
+	passed := c.link.guard()
 	stream, err := c.openReplies(s)
+	if err == nil {
+		s.topology, err = a.conn.Channel()
+	}
+	passed()
 	if err != nil {
 		return fmt.Errorf("opening the reply queue: %w", err)
 	}
@@ -113,7 +118,6 @@ func (c *consumer) serve(ctx context.Context, a *attachment) error {
 	// From here on no request may be sent, then those that were are told.
 	c.link.down.Store(true)
 	c.set(nil)
-	close(s.over)
 	c.topology.end(fmt.Errorf("%w: consume connection lost", bus.ErrUnavailable))
 	_ = a.conn.CloseDeadline(c.bus.closeBy())
 	<-drained

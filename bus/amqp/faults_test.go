@@ -199,7 +199,7 @@ func TestUnconfirmedOnConnectionLoss(t *testing.T) {
 func TestStalledSocket(t *testing.T) {
 	p := newProxy(t, brokertest.URL(t))
 	rec, s := bustest.NewRecorder(), newSpace(t)
-	b := open(t, Config{URLs: []string{p.url}, WriteTimeout: 500 * time.Millisecond, WriteBufferBytes: 1 << 20}, rec)
+	b := open(t, Config{URLs: []string{p.url}, WriteTimeout: 500 * time.Millisecond, WatchdogTimeout: time.Second, WriteBufferBytes: 1 << 20}, rec)
 	topic := s.topic(bus.Request, "slow")
 	drain(t, b, topic)
 	send(t, b, bus.Message{To: topic, ID: "first", Body: []byte("{}")})

@@ -122,6 +122,12 @@ func (l *link) drop() {
 	}
 }
 
+// guard drops the connection unless the function it returns is called in time: a
+// broker may answer heartbeats and nothing else, and the library waits for ever.
+func (l *link) guard() (passed func() bool) {
+	return time.AfterFunc(l.cfg.WatchdogTimeout, l.drop).Stop
+}
+
 func (l *link) dialAny(ctx context.Context) (*attachment, error) {
 	var last error
 	for range l.cfg.URLs {

@@ -63,7 +63,10 @@ func (p *publisher) serve(ctx context.Context, a *attachment) error {
 	// The lanes end with their connection.
 	defer s.wg.Wait()
 	defer func() { _ = a.conn.CloseDeadline(p.bus.closeBy()) }()
-	if err := s.openLanes(); err != nil {
+	passed := p.link.guard()
+	err := s.openLanes()
+	passed()
+	if err != nil {
 		return fmt.Errorf("opening publishing channels: %w", err)
 	}
 	// What was declared may be gone with the broker.

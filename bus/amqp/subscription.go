@@ -149,16 +149,22 @@ func (s *subscription) run(ctx context.Context) {
 
 // consume is one life of the subscription's channel.
 func (s *subscription) consume(ctx context.Context, session *consumeSession, begun *bool) error {
+	passed := s.consumer.link.guard()
+	defer func() { passed() }()
 	ch, err := session.conn.Channel()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ch.Close() }()
+	defer func() {
+		passed = s.consumer.link.guard()
+		_ = ch.Close()
+	}()
 	closed := ch.NotifyClose(make(chan *amqp091.Error, 1))
 	deliveries, err := s.open(ch)
 	if err != nil {
 		return err
 	}
+	passed()
 	defer s.queue.Store(nil)
 	if !*begun {
 		*begun = true

@@ -186,7 +186,7 @@ func (t *topology) begin(s *consumeSession) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.session = s
-	t.operator = operator{conn: s.conn, private: s.exchange}
+	t.operator = operator{conn: s.conn, private: s.exchange, ch: s.topology}
 	t.bindings.Range(func(exchange string, b *binding) bool {
 		b.bound.Store(false)
 		b.restored = false
@@ -239,7 +239,9 @@ func (t *topology) work(ctx context.Context) error {
 		if len(batch) == 0 {
 			return nil
 		}
+		passed := t.consumer.link.guard()
 		err := t.operator.do(batch)
+		passed()
 		if err != nil {
 			err = fmt.Errorf("topology channel: %w", err)
 		}
