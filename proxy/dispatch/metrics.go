@@ -5,8 +5,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-
-	"sluice/codec"
 )
 
 var (
@@ -72,10 +70,10 @@ func countFailure(err error) {
 			return
 		}
 	}
-	var bad *codec.Error
-	if errors.As(err, &bad) {
-		failedTranslate.Inc()
+	var unknown *UnknownFlowError
+	if errors.As(err, &unknown) {
+		failedUnknown.Inc()
 		return
 	}
-	failedUnknown.Inc()
+	failedTranslate.Inc()
 }

@@ -120,14 +120,12 @@ func (p *Pending) Interrupted() {
 	})
 }
 
-// stopCalls ends the calls of services that are stopped.
-func (p *Pending) stopCalls() { p.endCalls(ErrFlowStopped, (*service).stopped) }
-
-func (p *Pending) endCalls(err error, which func(svc *service) bool) {
+// endCalls fails the calls of services that are stopped.
+func (p *Pending) endCalls(err error) {
 	p.each(func(s *slot) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.service != nil && which(s.service) {
+		if s.service != nil && s.service.stopped() {
 			s.failLocked(err)
 		}
 	})

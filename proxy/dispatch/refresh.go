@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"sluice/bus"
@@ -16,33 +17,29 @@ const (
 	silentInterval = 10 * time.Second
 )
 
-// Refresh makes sure, in the background, of everything on the bus that the
-// workspace's wired services use: somebody may have deleted exchanges and made
-// them again. Until it has run, further calls for the workspace change nothing.
-func (t *Table) Refresh(workspace string) {
-	t.defining.Lock()
-	defer t.defining.Unlock()
-	if _, queued := t.asked[workspace]; queued || t.closed.Load() {
-		return
-	}
-	workspace = strings.Clone(workspace)
-	t.asked[workspace] = struct{}{}
-	t.refreshes.add(func() { t.refreshWorkspace(workspace) })
+// refresher makes sure of topics that somebody may have deleted and made again.
+// It works in the background; what is asked for while it works is done together
+// in the next round.
+type refresher struct {
+	worker background
+
+	mu         sync.Mutex
+	queued     bool
+	workspaces map[string]struct{}
+	services   map[*service]struct{}
 }
 
-func (t *Table) refreshWorkspace(workspace string) {
-	// First: a call of Refresh from now on may be about a later change.
-	t.defining.Lock()
-	delete(t.asked, workspace)
-	t.defining.Unlock()
-	var topics []bus.Topic
-	t.services.Range(func(k Key, s *service) bool {
-		if k.Workspace == workspace && k.Flow != "" && s.wired.Load() {
-			topics = append(topics, s.busTopics()...)
-		}
-		return true
-	})
-	t.refreshTopics(topics)
+// Refresh makes sure, in the background, of everything on the bus that the
+// services of the workspace's flows use: somebody may have deleted exchanges and
+// made them again.
+func (t *Table) Refresh(workspace string) {
+	r := &t.refresher
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, asked := r.workspaces[workspace]; !asked {
+		r.workspaces[strings.Clone(workspace)] = struct{}{}
+	}
+	t.queueRefresh()
 }
 
 // refreshSilent refreshes a service that a call has heard nothing from.
@@ -51,14 +48,25 @@ func (t *Table) refreshSilent(s *service) {
 	if now-last < int64(silentInterval) || !s.refreshed.CompareAndSwap(last, now) {
 		return
 	}
-	t.refreshes.add(func() {
-		if !s.stopped() {
-			t.refreshTopics(s.busTopics())
-		}
-	})
+	r := &t.refresher
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.services[s] = struct{}{}
+	t.queueRefresh()
 }
 
-func (t *Table) refreshTopics(topics []bus.Topic) {
+// queueRefresh starts a round unless one is about to start. refresher.mu is
+// held.
+func (t *Table) queueRefresh() {
+	if !t.refresher.queued && !t.closed.Load() {
+		t.refresher.queued = true
+		t.refresher.worker.add(t.refreshAsked)
+	}
+}
+
+// refreshAsked is one round.
+func (t *Table) refreshAsked() {
+	topics := t.topicsAsked()
 	if len(topics) == 0 {
 		return
 	}
@@ -68,4 +76,36 @@ func (t *Table) refreshTopics(topics []bus.Topic) {
 		// When the bus is away it will bind everything again by itself.
 		t.config.Log.Warn("cannot refresh topics", "topics", len(topics), "error", err)
 	}
+}
+
+// topicsAsked takes what was asked for, each topic once: flows share some.
+func (t *Table) topicsAsked() []bus.Topic {
+	r := &t.refresher
+	r.mu.Lock()
+	workspaces, services := r.workspaces, r.services
+	r.workspaces, r.services = map[string]struct{}{}, map[*service]struct{}{}
+	r.queued = false
+	r.mu.Unlock()
+	if len(workspaces) > 0 {
+		t.services.Range(func(k Key, s *service) bool {
+			if _, asked := workspaces[k.Workspace]; asked && !k.Kind.IsGlobal() {
+				services[s] = struct{}{}
+			}
+			return true
+		})
+	}
+	var topics []bus.Topic
+	seen := map[bus.Topic]struct{}{}
+	for s := range services {
+		if !s.wired.Load() || s.stopped() {
+			continue
+		}
+		for _, topic := range s.busTopics() {
+			if _, again := seen[topic]; !again {
+				seen[topic] = struct{}{}
+				topics = append(topics, topic)
+			}
+		}
+	}
+	return topics
 }

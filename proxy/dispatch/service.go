@@ -146,5 +146,8 @@ func (s *service) close() bool { return s.users.Or(closedBit)&closedBit == 0 }
 // closeUnused is close, unless a use is under way.
 func (s *service) closeUnused() bool { return s.users.CompareAndSwap(0, closedBit) }
 
+// inUse reports whether a use is under way.
+func (s *service) inUse() bool { return s.users.Load()&^closedBit != 0 }
+
 // stopped reports whether the service has been closed.
 func (s *service) stopped() bool { return s.users.Load()&closedBit != 0 }

@@ -34,8 +34,7 @@ type Table struct {
 	closed    atomic.Bool
 	life      lifetime
 	unwiring  background
-	refreshes background
-	asked     map[string]struct{} // workspaces whose refresh is queued; guarded by defining
+	refresher refresher
 }
 
 // New returns an empty table whose calls go over b. Pending must be what b
@@ -45,10 +44,10 @@ func New(b bus.Bus, pending *Pending, c Config) *Table {
 		bus: b, pending: pending, config: c.withDefaults(),
 		flows:    xsync.NewMapOf[flowKey, *flow](),
 		services: xsync.NewMapOf[Key, *service](),
-		asked:    map[string]struct{}{},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	t.unwiring.life, t.refreshes.life = &t.life, &t.life
+	t.unwiring.life, t.refresher.worker.life = &t.life, &t.life
+	t.refresher.workspaces, t.refresher.services = map[string]struct{}{}, map[*service]struct{}{}
 	t.life.spawn(t.sweep)
 	return t
 }
@@ -96,6 +95,7 @@ func (t *Table) StopFlow(workspace, id string) {
 // definitions, of which either may be nil.
 func (t *Table) evict(key flowKey, before, after *flow) {
 	var evicted []*service
+	busy := false
 	for _, kind := range codec.Kinds() {
 		old, had := before.lookup(kind.String())
 		now, has := after.lookup(kind.String())
@@ -104,12 +104,12 @@ func (t *Table) evict(key flowKey, before, after *flow) {
 		}
 		if s, ok := t.services.LoadAndDelete(Key{key.workspace, key.id, kind}); ok && s.close() {
 			evicted = append(evicted, s)
+			busy = busy || s.inUse()
 		}
 	}
-	if len(evicted) == 0 {
-		return
+	if busy {
+		t.pending.endCalls(ErrFlowStopped)
 	}
-	t.pending.stopCalls()
 	for _, s := range evicted {
 		t.unwire(s)
 	}
@@ -162,5 +162,5 @@ func (t *Table) shut() {
 		}
 		return true
 	})
-	t.pending.endCalls(ErrUnavailable, (*service).stopped)
+	t.pending.endCalls(ErrUnavailable)
 }
