@@ -62,9 +62,9 @@ func TestNothingIsAllocated(t *testing.T) {
 	_ = slotIndex
 }
 
-// TestManyFlowsAreSmall defines 10,000 flows of 23 interfaces over 100
+// TestManyFlowsAllocateLittle defines 10,000 flows of 23 interfaces over 100
 // workspaces and wires all services of 1,000.
-func TestManyFlowsAreSmall(t *testing.T) {
+func TestManyFlowsAllocateLittle(t *testing.T) {
 	s := newStub(t)
 	before := heapBytes()
 	for i := range 10_000 {
