@@ -147,12 +147,17 @@ type Consumer struct {
 	// the one reply queue that all such subscriptions share. Those are counted:
 	// subscribing twice to a topic needs two Closes.
 	Handler Handler
+	// Rebound, if not nil, is called each time the Handler's queue was bound anew
+	// after a loss: response and notify messages published in between may have
+	// been missed. It must not block.
+	Rebound func()
 }
 
 // Subscription is a running Consumer. It survives reconnects.
 type Subscription interface {
 	// Close ends the subscription: after it returns the Handler is not called
-	// again. Named queues stay. Safe to call twice.
+	// again. Named queues stay, deliveries not settled yet go back to them, and
+	// settling those later does no harm. Safe to call twice.
 	Close(ctx context.Context) error
 }
 
@@ -167,6 +172,9 @@ type Bus interface {
 	//   - Flow: nil means that the broker has the message in a queue. It waits
 	//     for that until ctx ends, then fails with ErrOutcomeUnknown.
 	//   - Response, Notify: nil means written to the broker's connection.
+	//
+	// Messages published one after the other to a flow, response or notify topic
+	// keep their order. Requests need not.
 	Publish(ctx context.Context, m *Message) (Receipt, error)
 	// Subscribe returns once the consumer's queue is bound, so that a reply to a
 	// request published afterwards cannot be missed.

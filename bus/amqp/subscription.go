@@ -169,6 +169,8 @@ func (s *subscription) consume(ctx context.Context, session *consumeSession, beg
 	if !*begun {
 		*begun = true
 		s.begun <- nil
+	} else if s.Rebound != nil {
+		s.Rebound()
 	}
 	for {
 		select {

@@ -2,6 +2,7 @@ package bustest
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"sluice/bus"
 )
@@ -15,12 +16,17 @@ func testConnectionLoss(f *fixture) {
 	f.subscribe(bus.Consumer{Topic: replies})
 	f.serveEcho(requests, replies)
 	f.subscribe(bus.Consumer{Topic: flow, Name: "work", Handler: work.handle})
-	f.subscribe(bus.Consumer{Topic: signal, Handler: signals.handle})
+	var rebound atomic.Int64
+	f.subscribe(bus.Consumer{Topic: signal, Handler: signals.handle, Rebound: func() { rebound.Add(1) }})
+	if n := rebound.Load(); n != 0 {
+		f.Errorf("%d times bound anew before anything was lost", n)
+	}
 	for round := range 3 {
-		before := f.replies.Interruptions()
+		before, bound := f.replies.Interruptions(), rebound.Load()
 		f.publish(bus.Message{To: requests, ID: fmt.Sprint("risky", round), Body: []byte("?")})
 		f.harness.Disrupt(f.T, f.bus)
 		Wait(f, "the waiting calls are interrupted", func() bool { return f.replies.Interruptions() > before })
+		Wait(f, "the subscriber hears that it may have missed signals", func() bool { return rebound.Load() > bound })
 		f.retry(fmt.Sprint("call", round), func(body string) (bus.Message, func() bool) {
 			return bus.Message{To: requests, ID: body, Body: []byte(body)},
 				func() bool { return len(f.replies.Bodies(body)) > 0 }

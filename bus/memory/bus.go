@@ -166,12 +166,19 @@ func (b *Bus) Ready() error {
 // nobody has read yet are gone, and Replies.Interrupted is called. It is here so
 // that whatever uses a bus can be tested without a broker.
 func (b *Bus) Interrupt() {
+	var rebound []func()
 	b.mu.Lock()
 	for s := range b.subs {
 		s.queue.interrupt(s)
+		if s.rebound != nil {
+			rebound = append(rebound, s.rebound)
+		}
 	}
 	b.mu.Unlock()
 	b.replies.Interrupted()
+	for _, f := range rebound {
+		f()
+	}
 }
 
 // Close implements bus.Bus. It waits, within ctx, for running handlers.

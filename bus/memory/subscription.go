@@ -15,6 +15,7 @@ type subscription struct {
 	shared   bool
 	queue    *queue
 	handler  bus.Handler
+	rebound  func() // may be nil
 	prefetch int
 	ended    chan struct{}
 
@@ -28,7 +29,7 @@ type subscription struct {
 func newSubscription(b *Bus, c bus.Consumer, q *queue) *subscription {
 	s := &subscription{
 		bus: b, topic: c.Topic, shared: c.Topic.Shared(), queue: q,
-		handler: c.Handler, prefetch: c.Prefetch, ended: make(chan struct{}),
+		handler: c.Handler, rebound: c.Rebound, prefetch: c.Prefetch, ended: make(chan struct{}),
 	}
 	if s.prefetch <= 0 {
 		s.prefetch = 64

@@ -15,6 +15,8 @@ type notices struct {
 	reset bool
 	// anything: a notification did not say what has changed.
 	anything bool
+	// missed: there may have been notifications that were not received.
+	missed bool
 	// workspaces whose flows have changed.
 	workspaces map[string]struct{}
 }
@@ -46,6 +48,14 @@ func (b *inbox) deliver(d *bus.Delivery) {
 	if b.add(push) {
 		b.wake()
 	}
+}
+
+// rebound is bus.Consumer.Rebound.
+func (b *inbox) rebound() {
+	b.mu.Lock()
+	b.pending.missed = true
+	b.mu.Unlock()
+	b.wake()
 }
 
 // add merges a notification and reports whether it asks for anything.

@@ -61,7 +61,6 @@ type Receiver struct {
 	jobs     sync.WaitGroup
 	sub      bus.Subscription
 	wasUp    bool
-	binds    uint64
 }
 
 // NewReceiver starts a Receiver. It needs no bus that is up: it waits for one.
@@ -118,7 +117,7 @@ func (r *Receiver) run(ctx context.Context) {
 	defer r.unbind()
 	defer r.jobs.Wait()
 	r.schedule = newSchedule(time.Now())
-	r.wasUp, r.binds = r.busState()
+	r.wasUp = r.cfg.Bus.Ready() == nil
 	r.loop(ctx)
 }
 
@@ -152,7 +151,7 @@ func (r *Receiver) bind(ctx context.Context) bus.Subscription {
 func (r *Receiver) subscribe(ctx context.Context) (bus.Subscription, error) {
 	ctx, cancel := context.WithTimeout(ctx, bindTimeout)
 	defer cancel()
-	return r.cfg.Bus.Subscribe(ctx, bus.Consumer{Topic: r.topic, Handler: r.inbox.deliver})
+	return r.cfg.Bus.Subscribe(ctx, bus.Consumer{Topic: r.topic, Handler: r.inbox.deliver, Rebound: r.inbox.rebound})
 }
 
 func (r *Receiver) loop(ctx context.Context) {
@@ -239,23 +238,12 @@ func (r *Receiver) report(o outcome) {
 	}
 }
 
-// binder is a bus.Subscription that counts how often its queue was bound. What
-// was published between two bindings has been missed.
-type binder interface{ Binds() uint64 }
-
-// watchBus asks for a full fetch when notifications may have been missed: after
-// the bus was down, and after an interruption too short to be seen that way.
+// watchBus asks for a full fetch when the bus has come back: what was asked for
+// meanwhile has failed, and need not wait for the end of its pause.
 func (r *Receiver) watchBus() {
-	up, binds := r.busState()
-	if up && !r.wasUp || binds != r.binds {
+	up := r.cfg.Bus.Ready() == nil
+	if up && !r.wasUp {
 		r.schedule.resync(becauseReconnect, time.Now())
 	}
-	r.wasUp, r.binds = up, binds
-}
-
-func (r *Receiver) busState() (up bool, binds uint64) {
-	if b, ok := r.sub.(binder); ok {
-		binds = b.Binds()
-	}
-	return r.cfg.Bus.Ready() == nil, binds
+	r.wasUp = up
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/bus/memory"
 )
 
 func twoWorkspaces(t *testing.T, s *scene) {
@@ -263,7 +265,7 @@ func TestReceiverResyncsAfterReconnect(t *testing.T) {
 		time.Sleep(time.Second)
 		s.bus.down.Store(false)
 	})
-	f("too short to see", func(s *scene) { s.bus.binds.Add(1) })
+	f("too short to see", func(s *scene) { s.bus.Bus.(*memory.Bus).Interrupt() })
 }
 
 // G34's other half: what nobody announced is found out within minutes.

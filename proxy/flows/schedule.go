@@ -105,6 +105,9 @@ func (s *schedule) notice(n notices, now time.Time) {
 		s.resync(becauseVersion, now)
 	}
 	s.seen = max(s.seen, n.last)
+	if n.missed {
+		s.resync(becauseReconnect, now)
+	}
 	if n.anything {
 		s.resync(becauseAnything, now)
 	}

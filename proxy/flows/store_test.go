@@ -221,13 +221,11 @@ func (r *recorder) topic(flow, iface string) string {
 	return r.flows[flow].Interfaces[iface].Request
 }
 
-// unsteady is a bus that can be said to be down, and whose subscriptions count
-// their bindings.
+// unsteady is a bus that can be said to be down.
 type unsteady struct {
 	bus.Bus
-	down  atomic.Bool
-	binds atomic.Uint64
-	subs  atomic.Int64
+	down atomic.Bool
+	subs atomic.Int64
 }
 
 var errDown = errors.New("down")
@@ -243,17 +241,9 @@ func (u *unsteady) Subscribe(ctx context.Context, c bus.Consumer) (bus.Subscript
 	if u.down.Load() {
 		return nil, errDown
 	}
-	sub, err := u.Bus.Subscribe(ctx, c)
 	u.subs.Add(1)
-	return counted{sub, u}, err
+	return u.Bus.Subscribe(ctx, c)
 }
-
-type counted struct {
-	bus.Subscription
-	u *unsteady
-}
-
-func (c counted) Binds() uint64 { return c.u.binds.Load() }
 
 // scene is a Receiver with everything around it, in a bubble of its own time.
 type scene struct {
