@@ -110,7 +110,7 @@ func (t *Table) publish(slot *slot, s *service, body []byte, w *wait) error {
 		return err
 	}
 	slot.timer.Reset(left)
-	slot.message = bus.Message{To: s.request, ID: slot.idView(), Body: body, Expiration: left}
+	slot.message = bus.Message{To: s.request, ReplyTo: s.response, ID: slot.idView(), Body: body, Expiration: left}
 	receipt, err := t.bus.Publish(&slot.context, &slot.message)
 	slot.context.release()
 	slot.message.Body = nil

@@ -228,8 +228,9 @@ func TestBindsBeforeThePublish(t *testing.T) {
 		t.Errorf("%d subscriptions for one service", ever)
 	}
 	for _, m := range b.messages() {
-		if m.To.Exchange != "tg.request.tc:main" || m.To.Class != bus.Request || string(m.Body) != `{"system":"s","prompt":"x","streaming":false}` {
-			t.Errorf("published %+v: %s", m.To, m.Body)
+		if m.To.Exchange != "tg.request.tc:main" || m.To.Class != bus.Request || m.ReplyTo.Exchange != "tg.response.tc:main" ||
+			string(m.Body) != `{"system":"s","prompt":"x","streaming":false}` {
+			t.Errorf("published %+v for %+v: %s", m.To, m.ReplyTo, m.Body)
 		}
 	}
 }
