@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"runtime/debug"
@@ -128,7 +129,7 @@ func Escapes(dir string, packages ...string) ([]string, error) {
 	count := map[string]int{}
 	for line := range strings.Lines(string(out)) {
 		m := escape.FindStringSubmatch(strings.TrimSpace(line))
-		if m == nil || strings.HasPrefix(m[1], "..") {
+		if m == nil || strings.HasPrefix(m[1], "..") || filepath.IsAbs(m[1]) {
 			continue // inlined from the standard library or a dependency
 		}
 		count[strings.TrimPrefix(m[1], "./")+": "+m[2]]++
