@@ -49,15 +49,27 @@ var faults = []fault{
 }
 
 func restartBroker(t *testing.T, s *scene) {
+	s.defineQuietly()
 	s.node.Ctl(t, "stop_app")
 	s.node.Ctl(t, "start_app")
 }
 
 func closeConnections(t *testing.T, s *scene) {
+	s.defineQuietly()
 	s.node.Ctl(t, "close_all_connections", "--global", "e2e")
 }
 
+// defineQuietly makes a change whose notification gets lost with the connection.
+func (s *scene) defineQuietly() { s.p.define(adminWorkspace, "quiet", s.p.record("demo")) }
+
 func feltConnectionLoss(t *testing.T, s *scene, _ *load) error {
+	eventually(t, "the change that nobody announced is known", func() error {
+		r, err := s.g.post(t.Context(), strings.Replace(completionPath, "demo", "quiet", 1), question("quiet"))
+		if err == nil {
+			_, err = answerOf(r)
+		}
+		return err
+	})
 	if n := s.g.metric(t, "sluice_bus_connections_lost_total"); n < 2 {
 		return fmt.Errorf("the gateway has lost %v connections", n)
 	}

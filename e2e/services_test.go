@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sluice/bus"
 	"sluice/bus/amqp/brokertest"
@@ -176,6 +177,36 @@ func TestNoServiceIsListening(t *testing.T) {
 	// Somebody starts the service: nothing has to be restarted for it.
 	p.serve(t, p.topic("request", "text-completion", "demo"), p.topic("response", "text-completion", "demo"), echo)
 	mustAnswer(t, g, "now")
+}
+
+// Every gateway receives every reply of a service; each keeps its own.
+func TestGatewaysShareServices(t *testing.T) {
+	broker := brokertest.URL(t)
+	p, first := demoGateway(t, broker, echo)
+	second := startGateway(t, broker, p.space)
+	second.awaitReady(t)
+	var callers sync.WaitGroup
+	for name, g := range map[string]*gateway{"first": first, "second": second} {
+		if err := g.try("bound", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 64 {
+			callers.Go(func() {
+				if err := g.try(fmt.Sprintf("%s %d", name, i), time.Minute); err != nil {
+					t.Errorf("%s gateway: %v", name, err)
+				}
+			})
+		}
+	}
+	callers.Wait()
+	for _, g := range []*gateway{first, second} {
+		if n := g.metric(t, `sluice_replies_dropped_total{reason="foreign"}`); n == 0 {
+			t.Error("no reply to the other gateway was noticed")
+		}
+		if n := g.metric(t, "sluice_calls_failed_total"); n != 0 {
+			t.Errorf("%v calls failed", n)
+		}
+	}
 }
 
 // Parallel calls get their own answers and nobody else's.
