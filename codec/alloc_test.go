@@ -53,3 +53,21 @@ func TestAllocationsOfFinal(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestAllocationsOfFrame(t *testing.T) {
+	text := frameSample()
+	var f Frame
+	var r Request
+	run := func() {
+		err := f.Parse(text)
+		service, ok := f.Service().String()
+		r.ParseWithin(TextCompletion, &f)
+		if err != nil || !ok || len(service) == 0 || f.IsAuth() || !f.Flow().Truthy() || !r.IsObject() {
+			t.Error("the frame was not understood")
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(200, run); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -22,8 +22,9 @@ func (k *keyset) member(b []byte, i int) (slot, value int) {
 }
 
 // scanInto is collect for a text that nobody has validated yet: it does both at
-// once, for the object at b[i], and may return a fault and where it is.
-func (k *keyset) scanInto(b []byte, i int, m [][]byte) (int, fault) {
+// once, for the object at b[i] whose members count as depth containers deep, and
+// may return a fault and where it is.
+func (k *keyset) scanInto(b []byte, i, depth int, m [][]byte) (int, fault) {
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
 		return i + 1, sound
@@ -34,7 +35,7 @@ func (k *keyset) scanInto(b []byte, i int, m [][]byte) (int, fault) {
 			return value, f
 		}
 		slot := k.slotOfRaw(b[i+1 : end-1])
-		if i, f = scanValue(b, value, 1); f != sound {
+		if i, f = scanValue(b, value, depth); f != sound {
 			return i, f
 		}
 		if slot >= 0 {
@@ -69,6 +70,12 @@ func (k *keyset) slotOfRaw(inner []byte) int {
 // scanMembers validates a whole text. When it is an object its members are noted
 // in m, and object is true.
 func (k *keyset) scanMembers(text []byte, m [][]byte) (object bool, err *SyntaxError) {
+	return k.scanMembersAt(text, 1, m)
+}
+
+// scanMembersAt is scanMembers for an object whose members count as depth
+// containers deep: with 0 each of them may nest as deeply as a text of its own.
+func (k *keyset) scanMembersAt(text []byte, depth int, m [][]byte) (object bool, err *SyntaxError) {
 	start := skipSpace(text, 0)
 	if start >= len(text) || text[start] != '{' {
 		if at, _, f := scanText(text); f != sound {
@@ -76,7 +83,7 @@ func (k *keyset) scanMembers(text []byte, m [][]byte) (object bool, err *SyntaxE
 		}
 		return false, nil
 	}
-	end, f := k.scanInto(text, start, m)
+	end, f := k.scanInto(text, start, depth, m)
 	if f != sound {
 		return false, syntaxError(end, f)
 	}
