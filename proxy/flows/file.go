@@ -1,8 +1,8 @@
 package flows
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"sluice/codec"
 )
 
 const (
@@ -39,7 +41,7 @@ type File struct {
 	done   chan struct{}
 
 	// owned by run, once it is started
-	text  []byte
+	read  digest // of the text that the definitions are from
 	known map[string]definitions
 	// broken is the last complaint, so that it is made once.
 	broken string
@@ -151,27 +153,28 @@ func (f *File) load() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if f.text != nil && bytes.Equal(text, f.text) {
+	is := digest(sha256.Sum256(text))
+	if is == f.read {
 		return false, nil
 	}
 	next, err := parseFile(text)
 	if err != nil {
 		return false, err
 	}
-	f.text = text
+	f.read = is
 	f.apply(next)
 	return true, nil
 }
 
-func (f *File) apply(next map[string]definitions) {
+func (f *File) apply(next map[string]map[string]codec.FlowRecord) {
 	for ws, d := range f.known {
 		if _, ok := next[ws]; !ok {
-			d.replace(f.table, ws, nil)
+			d.replace(f.table, ws, nil, nil)
 			delete(f.known, ws)
 		}
 	}
-	for ws, d := range next {
-		f.known[ws] = f.known[ws].replace(f.table, ws, d)
+	for ws, records := range next {
+		f.known[ws] = f.known[ws].replace(f.table, ws, records, nil)
 	}
 }
 

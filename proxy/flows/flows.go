@@ -8,7 +8,10 @@
 package flows
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"maps"
+	"slices"
 
 	"sluice/codec"
 )
@@ -29,29 +32,51 @@ type Table interface {
 // there, its exchanges will not be for long.
 const statusStopping = "stopping"
 
-// definitions are the flows of one workspace that the Table knows.
-type definitions map[string]codec.FlowRecord
+// digest identifies what a table acts on in a record. Tables keep the records;
+// with tens of thousands of flows a second copy would be felt.
+type digest [sha256.Size]byte
 
-// replace makes next the definitions of the workspace and tells the table the
-// difference. A flow that is being stopped counts as absent. It returns what
-// the table knows now.
-func (d definitions) replace(t Table, workspace string, next definitions) definitions {
-	maps.DeleteFunc(next, func(_ string, r codec.FlowRecord) bool { return r.Status == statusStopping })
-	for flow := range d {
-		if _, ok := next[flow]; !ok {
-			t.StopFlow(workspace, flow)
+// definitions are the flows of one workspace that the Table knows.
+type definitions map[string]digest
+
+// replace makes next the definitions of the workspace, tells the table the
+// difference, and returns what the table knows now. A flow that is being stopped
+// counts as absent; one that is in keep stays as it is, if it is known.
+func (d definitions) replace(t Table, workspace string, next map[string]codec.FlowRecord, keep map[string]digest) definitions {
+	now := make(definitions, len(next))
+	for flow := range keep {
+		if old, ok := d[flow]; ok {
+			now[flow] = old
 		}
 	}
 	for flow, r := range next {
-		if old, ok := d[flow]; !ok || !sameRecord(old, r) {
-			t.StartFlow(workspace, flow, r)
+		if r.Status != statusStopping {
+			now[flow] = digestOf(r)
 		}
 	}
-	return next
+	for flow := range d {
+		if _, ok := now[flow]; !ok {
+			t.StopFlow(workspace, flow)
+		}
+	}
+	for flow, is := range now {
+		if was, ok := d[flow]; !ok || was != is {
+			t.StartFlow(workspace, flow, next[flow])
+		}
+	}
+	return now
 }
 
-// sameRecord compares what a table acts on. Other members of a record are for
-// people.
-func sameRecord(a, b codec.FlowRecord) bool {
-	return a.Status == b.Status && maps.Equal(a.Interfaces, b.Interfaces)
+// digestOf covers the interfaces; other members of a record are for people. Every
+// text is preceded by its length, so that no two records look the same.
+func digestOf(r codec.FlowRecord) digest {
+	var b []byte
+	for _, name := range slices.Sorted(maps.Keys(r.Interfaces)) {
+		i := r.Interfaces[name]
+		for _, text := range [...]string{name, i.Request, i.Response, i.Flow} {
+			b = binary.AppendUvarint(b, uint64(len(text)))
+			b = append(b, text...)
+		}
+	}
+	return sha256.Sum256(b)
 }

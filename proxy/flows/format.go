@@ -22,7 +22,7 @@ import (
 // level `interfaces:` may be left out. Unlike records of the config service,
 // which other people write for other readers too, a file is checked to the last
 // member: whoever made the typo is the one who reads the error.
-func parseFile(text []byte) (map[string]definitions, error) {
+func parseFile(text []byte) (map[string]map[string]codec.FlowRecord, error) {
 	d, err := parseDocument(text)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func parseFile(text []byte) (map[string]definitions, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string]definitions, len(workspaces))
+	out := make(map[string]map[string]codec.FlowRecord, len(workspaces))
 	for _, ws := range workspaces {
 		if ws.key == "" {
 			return nil, fmt.Errorf("line %d: a workspace needs a name", ws.line)
@@ -47,12 +47,12 @@ func parseFile(text []byte) (map[string]definitions, error) {
 	return out, nil
 }
 
-func (d *document) workspace(ws entry) (definitions, error) {
+func (d *document) workspace(ws entry) (map[string]codec.FlowRecord, error) {
 	flows, err := d.mapping(ws.value, fmt.Sprintf("workspace %q", ws.key))
 	if err != nil {
 		return nil, err
 	}
-	out := make(definitions, len(flows))
+	out := make(map[string]codec.FlowRecord, len(flows))
 	for _, f := range flows {
 		if f.key == "" {
 			return nil, fmt.Errorf("line %d: a flow of workspace %q needs a name", f.line, ws.key)

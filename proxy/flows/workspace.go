@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"crypto/sha256"
 	"log/slog"
 	"time"
 
@@ -35,32 +36,30 @@ type workspace struct {
 	flows definitions
 	// bad holds the records that could not be read, so that each version of one
 	// is reported once.
-	bad map[string]string
+	bad map[string]digest
 }
 
 // apply makes the records of a fetch the workspace's definitions. A record that
 // cannot be read is isolated: if an older version of it is running, that goes on,
 // because a flow that works is worth more than a typo.
 func (w *workspace) apply(t Table, log *slog.Logger, records map[string]string) {
-	next := make(definitions, len(records))
-	bad := make(map[string]string)
+	next := make(map[string]codec.FlowRecord, len(records))
+	bad := make(map[string]digest)
 	for flow, text := range records {
 		r, err := codec.ParseFlowRecord(text)
 		if err == nil {
 			next[flow] = r
 			continue
 		}
-		bad[flow] = text
-		old, running := w.flows[flow]
-		if running {
-			next[flow] = old
+		bad[flow] = sha256.Sum256([]byte(text))
+		if known, ok := w.bad[flow]; ok && known == bad[flow] {
+			continue
 		}
-		if known, ok := w.bad[flow]; !ok || known != text {
-			badRecords.Inc()
-			log.Error("flow record cannot be read", "workspace", w.name, "flow", flow, "bytes", len(text),
-				"error", err, "old_definition_kept", running)
-		}
+		_, running := w.flows[flow]
+		badRecords.Inc()
+		log.Error("flow record cannot be read", "workspace", w.name, "flow", flow, "bytes", len(text),
+			"error", err, "old_definition_kept", running)
 	}
 	w.bad = bad
-	w.flows = w.flows.replace(t, w.name, next)
+	w.flows = w.flows.replace(t, w.name, next, bad)
 }
