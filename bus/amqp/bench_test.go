@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rabbitmq/amqp091-go"
 
 	"sluice/bus"
@@ -125,11 +126,13 @@ func benchBus(b *testing.B, url string, inflight int) {
 		b.Fatal(err)
 	}
 	body := benchBody()
+	before := testutil.ToFloat64(socketWrites)
 	calls(b, inflight, s, func(slot int) error {
 		m := bus.Message{To: requests, ReplyTo: replies, ID: slotID(slot), Body: body, Expiration: time.Minute}
 		_, err := bb.Publish(ctx, &m)
 		return err
 	})
+	b.ReportMetric((testutil.ToFloat64(socketWrites)-before)/float64(b.N), "writes/call")
 }
 
 func benchRaw(b *testing.B, url string, inflight int) {

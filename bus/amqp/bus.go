@@ -242,9 +242,11 @@ func (b *Bus) Close(ctx context.Context) error {
 	if b.closed.Swap(true) {
 		return nil
 	}
-	if by, ok := ctx.Deadline(); ok {
-		b.deadline.Store(by.UnixNano())
+	by, ok := ctx.Deadline()
+	if !ok {
+		by = time.Now().Add(connectTimeout)
 	}
+	b.deadline.Store(by.UnixNano())
 	b.mu.Lock()
 	open := make([]*subscription, 0, len(b.subscriptions))
 	for s := range b.subscriptions {
@@ -272,13 +274,13 @@ func (b *Bus) Close(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// closeBy is when a connection that is being closed must be gone.
+// closeBy is when a connection that is being closed must be gone: Close has time to
+// write what is buffered, a connection that failed has not.
 func (b *Bus) closeBy() time.Time {
-	by := time.Now().Add(closeGrace)
-	if d := b.deadline.Load(); d != 0 && time.Unix(0, d).Before(by) {
+	if d := b.deadline.Load(); d != 0 {
 		return time.Unix(0, d)
 	}
-	return by
+	return time.Now().Add(closeGrace)
 }
 
 // discard is the Replies of a bus whose owner makes no calls.

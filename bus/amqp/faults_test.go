@@ -10,10 +10,12 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rabbitmq/amqp091-go"
 
 	"sluice/bus"
@@ -512,6 +514,32 @@ func TestHandlerPanic(t *testing.T) {
 	until(t, "the others are handled", func() bool { return fine.Load() == 2 })
 	if calls.Load() != 4 {
 		t.Errorf("%d calls for 4 messages", calls.Load())
+	}
+}
+
+// Under load one system call carries many messages. Not parallel: it counts what
+// the whole process writes.
+func TestGroupCommit(t *testing.T) {
+	s := newSpace(t)
+	b := open(t, Config{URLs: []string{brokertest.URL(t)}}, nil)
+	topic := s.topic(bus.Notify, "flood")
+	send(t, b, bus.Message{To: topic})
+	const publishers, each = 8, 2000
+	before := testutil.ToFloat64(socketWrites)
+	var wg sync.WaitGroup
+	for range publishers {
+		wg.Go(func() {
+			for range each {
+				m := bus.Message{To: topic, Body: []byte("{}")}
+				if _, err := b.Publish(t.Context(), &m); err != nil {
+					t.Errorf("publish: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if writes := testutil.ToFloat64(socketWrites) - before; writes > publishers*each/2 {
+		t.Errorf("%d messages took %.0f writes", publishers*each, writes)
 	}
 }
 

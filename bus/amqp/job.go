@@ -22,7 +22,10 @@ type job struct {
 	action   action   // of a binding
 	err      error
 
-	listeners []chan error // guarded by topology.mu
+	// guarded by topology.mu
+	listeners []chan error
+	urgent    bool // in the queue that goes first
+	taken     bool
 }
 
 // listen returns a channel that gets the answer. It needs no reader.
@@ -48,6 +51,7 @@ func (j *job) lastUse() int64 {
 
 // decide takes the job out of the binding's hands. Needs topology.mu.
 func (j *job) decide() {
+	j.taken = true
 	b := j.binding
 	if b == nil {
 		return

@@ -18,7 +18,7 @@ const (
 	maxBackoff = 500 * time.Millisecond
 	// steadyAfter is how long a connection must have lived to count as a success.
 	steadyAfter    = time.Second
-	connectTimeout = 10 * time.Second
+	connectTimeout = 5 * time.Second
 	keepAlive      = 15 * time.Second
 )
 

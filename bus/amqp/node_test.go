@@ -119,7 +119,7 @@ func testQueueArguments(t *testing.T, n *brokertest.Node) {
 
 func testBlocked(t *testing.T, n *brokertest.Node) {
 	rec, s := bustest.NewRecorder(), newSpace(t)
-	b := open(t, Config{URLs: []string{n.URL}, WatchdogInterval: 20 * time.Millisecond, WatchdogTimeout: 500 * time.Millisecond}, rec)
+	b := open(t, Config{URLs: []string{n.URL}}, rec)
 	request, flow := s.topic(bus.Request, "q"), s.topic(bus.Flow, "q")
 	seen := drain(t, b, request)
 	drain(t, b, flow)

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"net/url"
@@ -14,6 +15,7 @@ type proxy struct {
 	listener net.Listener
 	broker   string
 	url      string
+	tls      *tls.Config // asked of clients after reopen, if set
 
 	mu    sync.Mutex
 	pairs []*pair
@@ -163,6 +165,9 @@ func (p *proxy) reopen(t testing.TB) {
 	l, err := net.Listen("tcp", p.listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if p.tls != nil {
+		l = tls.NewListener(l, p.tls)
 	}
 	p.listener = l
 	p.done.Go(p.accept)

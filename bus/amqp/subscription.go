@@ -86,18 +86,22 @@ func (b *Bus) subscribe(ctx context.Context, c bus.Consumer) (bus.Subscription, 
 	b.subscriptions[s] = struct{}{}
 	b.mu.Unlock()
 	go s.run(life)
-	var err error
-	select {
-	case err = <-s.begun:
-	case <-ctx.Done():
-		err = fmt.Errorf("%w: %w: %w", bus.ErrUnavailable, s.consumer.link.reason(), context.Cause(ctx))
-	}
-	if err != nil {
+	if err := s.awaitBegin(ctx); err != nil {
 		s.stop()
-		<-s.ended
 		return nil, fmt.Errorf("subscribing to %s: %w", c.Topic.Exchange, err)
 	}
 	return s, nil
+}
+
+func (s *subscription) awaitBegin(ctx context.Context) error {
+	select {
+	case err := <-s.begun:
+		return err
+	case <-ctx.Done():
+	}
+	s.stop()
+	<-s.ended
+	return fmt.Errorf("%w: %w: %w", bus.ErrUnavailable, s.consumer.link.reason(), context.Cause(ctx))
 }
 
 // Close implements bus.Subscription. Unsettled deliveries go back to the queue. It

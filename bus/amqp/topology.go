@@ -28,7 +28,8 @@ type topology struct {
 
 	mu      sync.Mutex
 	session *consumeSession // nil while disconnected
-	jobs    []*job
+	jobs    []*job          // somebody waits for these
+	restore []*job          // what the last connection had bound, most recently used first
 	// declares are the jobs that declare for publishers, queued or running.
 	declares map[string]*job
 
@@ -114,10 +115,14 @@ func (t *topology) drop(exchange string, b *binding) {
 	}
 }
 
-// reconcile queues a look at b and returns who is to be told. Needs mu.
+// reconcile queues a look at b and returns who is to be told. One that waits to be
+// restored moves up. Needs mu.
 func (t *topology) reconcile(exchange string, b *binding, again bool) chan error {
 	if b.queued == nil {
 		b.queued = &job{exchange: exchange, binding: b}
+	}
+	if !b.queued.urgent {
+		b.queued.urgent = true
 		t.add(b.queued)
 	}
 	b.queued.again = b.queued.again || again
@@ -193,11 +198,11 @@ func (t *topology) begin(s *consumeSession) {
 		t.missing.Add(1)
 		if b.queued == nil {
 			b.queued = &job{exchange: exchange, binding: b}
-			t.jobs = append(t.jobs, b.queued)
+			t.restore = append(t.restore, b.queued)
 		}
 		return true
 	})
-	slices.SortStableFunc(t.jobs, func(x, y *job) int { return cmp.Compare(y.lastUse(), x.lastUse()) })
+	slices.SortStableFunc(t.restore, func(x, y *job) int { return cmp.Compare(y.lastUse(), x.lastUse()) })
 	select {
 	case t.wake <- struct{}{}:
 	default:
@@ -226,11 +231,12 @@ func (t *topology) end(why error) {
 		j.tell(why)
 		delete(t.declares, exchange)
 	}
-	t.jobs = nil
+	t.jobs, t.restore = nil, nil
 }
 
-// batchSize bounds what is sent ahead of one answer.
-const batchSize = 256
+// batchSize bounds what is sent ahead of one answer, and so how long somebody who
+// comes during a restoration waits.
+const batchSize = 128
 
 // work does the jobs queued. An error means that the connection is of no more use.
 func (t *topology) work(ctx context.Context) error {
@@ -257,11 +263,18 @@ func (t *topology) work(ctx context.Context) error {
 func (t *topology) take() []*job {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := min(len(t.jobs), batchSize)
-	batch := t.jobs[:n:n]
-	t.jobs = t.jobs[n:]
-	for _, j := range batch {
-		j.decide()
+	batch := take(&t.jobs, nil)
+	return take(&t.restore, batch)
+}
+
+// take moves jobs from a queue to the batch until that is full.
+func take(queue *[]*job, batch []*job) []*job {
+	for len(*queue) > 0 && len(batch) < batchSize {
+		if j := (*queue)[0]; !j.taken { // it may have moved up from the other queue
+			j.decide()
+			batch = append(batch, j)
+		}
+		*queue = (*queue)[1:]
 	}
 	return batch
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,16 +112,10 @@ func (w *wire) flush() {
 // take waits for bytes and returns all there are; nil when closing and empty.
 func (w *wire) take() []byte {
 	w.mu.Lock()
-	if len(w.pending) == 0 {
-		for len(w.pending) == 0 && !w.closing {
-			w.more.Wait()
-		}
-		// Whoever woke us is often one of several publishers about to run.
-		w.mu.Unlock()
-		runtime.Gosched()
-		w.mu.Lock()
-	}
 	defer w.mu.Unlock()
+	for len(w.pending) == 0 && !w.closing {
+		w.more.Wait()
+	}
 	if len(w.pending) == 0 {
 		return nil
 	}
