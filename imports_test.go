@@ -32,6 +32,7 @@ var rooms = map[string][]string{
 	"sluice/proxy/flows":    {"sluice/bus", "sluice/codec"},
 	"sluice/proxy":          {"sluice/proxy/...", "sluice/codec", "sluice/pool"},
 	"sluice/e2e":            {"sluice/..."},
+	"sluice/e2e/...":        {"sluice/..."},
 	"sluice/bench/...":      {"sluice/..."},
 	"sluice/bench":          {"sluice/..."},
 	"sluice/cmd/...":        {"sluice/..."},

@@ -1,0 +1,138 @@
+package clients
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sluice/bus/amqp/brokertest"
+)
+
+// platform is what a client needs: services on RabbitMQ, played by `sluice dev`,
+// and in front of them a `sluice gateway` in a process of its own, which can be
+// restarted without the services forgetting anything.
+type platform struct {
+	url     string // of the gateway, as in http://127.0.0.1:1
+	gateway *process
+
+	// The command line of the gateway, for a restart.
+	args []string
+	// Credentials of users: an administrator, and a reader and a writer of
+	// workspace default, and a writer of workspace acme.
+	admin, reader, writer, stranger string
+}
+
+var spaces atomic.Int64
+
+var keyLine = regexp.MustCompile(`(?m)^\s*KEY=(tg_\S+)$`)
+
+// startPlatform brings both processes up in a topicspace of the test's own.
+func startPlatform(t *testing.T, gatewayArgs ...string) *platform {
+	t.Helper()
+	space := fmt.Sprintf("clients%d-%d", time.Now().UnixNano(), spaces.Add(1))
+	dev := start(t, "dev", "--port", "0", "--amqp-url", brokertest.URL(t), "--topicspace", space)
+	p := &platform{}
+	eventually(t, "the services are there", func() error {
+		select {
+		case <-dev.ended:
+			t.Fatalf("sluice dev ended: %v\n%s", dev.err, dev.log.String())
+		default:
+		}
+		key := keyLine.FindStringSubmatch(dev.log.String())
+		if key == nil {
+			return fmt.Errorf("no key in %q", dev.log.String())
+		}
+		p.admin = key[1]
+		return nil
+	})
+	port := freePort(t)
+	p.url = "http://127.0.0.1:" + port
+	p.args = append([]string{
+		"gateway", "--listen", "127.0.0.1", "--port", port, "--no-metrics", "--amqp-url", brokertest.URL(t), "--topicspace", space,
+	}, gatewayArgs...)
+	p.startGateway(t)
+	p.iam(t, `{"operation":"create-workspace","workspace_record":{"id":"acme","name":"Acme"}}`, nil)
+	p.reader = p.user(t, "default", "reader")
+	p.writer = p.user(t, "default", "writer")
+	p.stranger = p.user(t, "acme", "writer")
+	p.gateway.secrets = p.secrets()
+	return p
+}
+
+func (p *platform) secrets() []string { return []string{p.admin, p.reader, p.writer, p.stranger} }
+
+// startGateway starts the gateway, on the port it had before.
+func (p *platform) startGateway(t *testing.T) {
+	t.Helper()
+	p.gateway = start(t, p.args...)
+	if p.reader != "" {
+		p.gateway.secrets = p.secrets()
+	}
+	p.gateway.awaitReady(t, p.url)
+}
+
+// user makes a user with one role and returns an API key of theirs.
+func (p *platform) user(t *testing.T, workspace, role string) string {
+	t.Helper()
+	var made struct{ User struct{ ID string } }
+	p.iam(t, fmt.Sprintf(`{"operation":"create-user","workspace":%q,"user":{"username":%q,"password":"correct horse","roles":[%q]}}`,
+		workspace, role, role), &made)
+	var key struct {
+		Plaintext string `json:"api_key_plaintext"`
+	}
+	p.iam(t, fmt.Sprintf(`{"operation":"create-api-key","workspace":%q,"key":{"user_id":%q,"name":"test"}}`, workspace, made.User.ID), &key)
+	if key.Plaintext == "" {
+		t.Fatalf("no key for the %s of %s", role, workspace)
+	}
+	return key.Plaintext
+}
+
+// iam makes a request to the IAM service as the administrator.
+func (p *platform) iam(t *testing.T, body string, reply any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/api/v1/iam", bytes.NewReader([]byte(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+p.admin)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK || bytes.HasPrefix(text, []byte(`{"error"`)) {
+		t.Fatalf("iam: %d %s %v", res.StatusCode, text, err)
+	}
+	if reply == nil {
+		return
+	}
+	if err := json.Unmarshal(text, reply); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// python runs a script of this directory against the platform. What the script
+// needs to know is in its environment.
+func (p *platform) python(t *testing.T, script string, env ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), client(t, "SLUICE_TEST_PYTHON"), "-m", "unittest", "--verbose", script)
+	cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "PYTHONDONTWRITEBYTECODE=1",
+		"GATEWAY=" + p.url, "ADMIN=" + p.admin, "READER=" + p.reader, "WRITER=" + p.writer, "STRANGER=" + p.stranger,
+	}, env...)
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	t.Logf("%s:\n%s", script, out)
+}
