@@ -200,20 +200,14 @@ func freePort(t *testing.T) string {
 // failed, not to measure anything.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
-	within(t, time.Minute, what, f)
-}
-
-// within is eventually with a bound that somebody has promised.
-func within(t *testing.T, bound time.Duration, what string, f func() error) {
-	t.Helper()
-	deadline := time.Now().Add(bound)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := f()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v: %v", what, bound, err)
+			t.Fatalf("%s: not within a minute: %v", what, err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -45,6 +45,10 @@ func TestBrokerDownAtStart(t *testing.T) {
 func (g *gateway) try(marker string, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	return g.tryIn(ctx, marker)
+}
+
+func (g *gateway) tryIn(ctx context.Context, marker string) error {
 	r, err := g.post(ctx, completionPath, question(marker))
 	if err != nil {
 		return err
