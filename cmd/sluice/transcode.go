@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -97,13 +98,19 @@ func appendRefusal(dst []byte, err error) []byte {
 	return append(codec.AppendQuoted(append(dst, `{"error":`...), err.Error()), '}')
 }
 
-// onOneLine blanks the line ends of dst[start:]. The codec copies values as they
-// were spelled; a raw line end in them can only be white space, since it refuses
-// control characters inside strings.
+// onOneLine makes one line of dst[start:] for whatever splits it. The codec
+// copies values as they were spelled; a raw line end in them can only be white
+// space, since it refuses control characters inside strings, and the separators
+// that some languages take for line ends can only be inside strings.
 func onOneLine(dst []byte, start int) []byte {
 	for i, c := range dst[start:] {
 		if c == '\n' || c == '\r' {
 			dst[start+i] = ' '
+		}
+	}
+	for separator, escaped := range map[string]string{"\u0085": `\u0085`, "\u2028": `\u2028`, "\u2029": `\u2029`} {
+		if bytes.Contains(dst[start:], []byte(separator)) {
+			dst = append(dst[:start], bytes.ReplaceAll(dst[start:], []byte(separator), []byte(escaped))...)
 		}
 	}
 	return dst

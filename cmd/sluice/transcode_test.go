@@ -159,6 +159,7 @@ func TestTranscodeLines(t *testing.T) {
 		{"nothing", "", ""},
 		{"no line end", `{"texts":[1]}`, `{"out":{"texts":[1]}}` + "\n"},
 		{"carriage return", "{\"texts\":\r[1]}\r\n", `{"out":{"texts":[1]}}` + "\n"},
+		{"separators", "{\"texts\":[\"a\u2028b\u2029c\u0085d\"]}\n", `{"out":{"texts":["a\u2028b\u2029c\u0085d"]}}` + "\n"},
 		{"blank between", "{\"texts\":[]}\n\n{\"texts\":[2]}\n", `{"out":{"texts":[]}}` + "\n" + `{"error":` + "*\n" + `{"out":{"texts":[2]}}` + "\n"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
