@@ -14,6 +14,7 @@ import (
 	"hash/maphash"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -191,6 +192,7 @@ func (b *Bus) consumerOf(exchange string) *consumer {
 // declare makes sure that an exchange exists, on a consume connection: those are
 // never blocked, and a refusal costs nobody else anything.
 func (b *Bus) declare(ctx context.Context, exchange string) error {
+	exchange = strings.Clone(exchange) // part of a borrowed message
 	if err := b.consumerOf(exchange).topology.declare(ctx, exchange); err != nil {
 		return err
 	}

@@ -517,6 +517,24 @@ func TestHandlerPanic(t *testing.T) {
 	}
 }
 
+// A body need not fit the write buffer.
+func TestLargeBodySmallBuffer(t *testing.T) {
+	rec, s := bustest.NewRecorder(), newSpace(t)
+	b := open(t, Config{URLs: []string{brokertest.URL(t)}, WriteBufferBytes: 4 * largePiece}, rec)
+	flow, replies := s.topic(bus.Flow, "large"), s.topic(bus.Response, "large")
+	seen := drain(t, b, flow)
+	if _, err := b.Subscribe(within(t, time.Minute), bus.Consumer{Topic: replies}); err != nil {
+		t.Fatal(err)
+	}
+	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<19) // 8 MiB
+	send(t, b, bus.Message{To: flow, Body: body})
+	send(t, b, bus.Message{To: replies, ID: "large", Body: body})
+	until(t, "both arrive", func() bool { return seen.Load() == 1 && len(rec.Bodies("large")) == 1 })
+	if !bytes.Equal(rec.Bodies("large")[0], body) {
+		t.Error("the body changed on its way")
+	}
+}
+
 // Under load one system call carries many messages. Not parallel: it counts what
 // the whole process writes.
 func TestGroupCommit(t *testing.T) {
