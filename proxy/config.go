@@ -45,6 +45,24 @@ type Config struct {
 	// WriteStall is how long 256 KiB of an answer may take to leave. 30 s.
 	WriteStall time.Duration
 
+	// AllowedOrigins are the values of the Origin header with which a socket may be
+	// opened. Empty: any, and none, are let in.
+	AllowedOrigins []string
+	// SocketQueueBytes bounds what waits to be written to one socket; a client that
+	// lets more gather is closed with 1013. 16 MiB.
+	SocketQueueBytes int64
+	// SocketBudgetBytes bounds what waits for all sockets together. 256 MiB.
+	SocketBudgetBytes int64
+	// MaxUnauthenticated bounds the sockets that have not authenticated. 4,096.
+	MaxUnauthenticated int
+	// SocketAuthWait is how long a socket may be open without authenticating. 30 s.
+	SocketAuthWait time.Duration
+	// SocketPing is after how long a silent socket is pinged, SocketDead after how
+	// long it is given up. 40 s and 120 s.
+	SocketPing, SocketDead time.Duration
+	// SocketCloseWait bounds the closing handshake. 5 s.
+	SocketCloseWait time.Duration
+
 	// Upstream is where the metrics proxy fetches from. Nil: http://prometheus:9090.
 	Upstream *url.URL
 	// UpstreamTimeout bounds a fetch from it, the body included. 300 s.
@@ -72,6 +90,13 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.BodyBytesPerSecond, 64<<10)
 	setDefault(&c.IdleTimeout, 75*time.Second)
 	setDefault(&c.WriteStall, 30*time.Second)
+	setDefault(&c.SocketQueueBytes, 16<<20)
+	setDefault(&c.SocketBudgetBytes, 256<<20)
+	setDefault(&c.MaxUnauthenticated, 4096)
+	setDefault(&c.SocketAuthWait, 30*time.Second)
+	setDefault(&c.SocketPing, 40*time.Second)
+	setDefault(&c.SocketDead, 120*time.Second)
+	setDefault(&c.SocketCloseWait, 5*time.Second)
 	setDefault(&c.UpstreamTimeout, 300*time.Second)
 	if c.Upstream == nil {
 		c.Upstream = &url.URL{Scheme: "http", Host: "prometheus:9090"}

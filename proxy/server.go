@@ -61,6 +61,7 @@ type Server struct {
 	metrics       *metricsProxy
 	logins        *loginRate
 	conns         *registry
+	sockets       *sockets
 	http          *fasthttp.Server
 
 	gate     gate
@@ -92,6 +93,7 @@ func New(cfg Config, deps Deps) *Server {
 	s.gate.limit = int64(cfg.MaxInFlight)
 	s.budget.limit = cfg.BodyBudgetBytes
 	s.rules = bodyRules{max: cfg.MaxBodyBytes, budget: &s.budget, timeout: cfg.BodyTimeout, rate: cfg.BodyBytesPerSecond}
+	s.sockets = newSockets(&s.cfg, &s.budget)
 	s.http = s.newHTTP()
 	return s
 }
@@ -113,8 +115,10 @@ func (s *Server) newHTTP() *fasthttp.Server {
 		// The body reader (body.go) needs the raw stream. ReduceMemoryUsage also
 		// flushes every answer before the next request is handled, which the
 		// scanner's probe relies on (gone.go).
-		StreamRequestBody:            true,
-		ReduceMemoryUsage:            true,
+		StreamRequestBody: true,
+		ReduceMemoryUsage: true,
+		// A socket runs on after the handler of its handshake has returned.
+		KeepHijackedConns:            true,
 		DisablePreParseMultipartForm: true,
 		CloseOnShutdown:              true,
 		NoDefaultServerHeader:        true,
@@ -143,7 +147,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.conns.snapshot(true) {
 		_ = c.kill()
 	}
+	socketsDone := make(chan error, 1)
+	go func() { socketsDone <- s.sockets.shutdown(ctx) }()
 	err := s.http.ShutdownWithContext(ctx)
+	if serr := <-socketsDone; err == nil {
+		err = serr
+	}
 	if err != nil {
 		s.cut()
 	}

@@ -1,0 +1,368 @@
+package proxy
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/pool"
+)
+
+// itemBytes is what a queued frame counts for beside its bytes.
+const itemBytes = 64
+
+// partSource makes the payload of a frame out of a queued part when the frame is
+// about to leave.
+type partSource interface {
+	// appendPayload appends the payload for a part. It does not keep the part.
+	appendPayload(dst, part []byte, final bool) []byte
+	// settled is called once for every queued part, when its frame has been
+	// written into the outgoing bytes, or dropped. It must not block.
+	settled(final bool)
+}
+
+// sharedFrame is a frame in the form of the wire (appendWireText) that several
+// sockets send.
+type sharedFrame interface {
+	Bytes() []byte
+	Retain()
+	Release()
+}
+
+// item is one frame that waits. One of body, shared and part is its content.
+type item struct {
+	body   *pool.Buffer // payload; with from, what from makes the payload of; may be nil
+	from   partSource
+	shared sharedFrame
+	op     byte
+	final  bool
+	size   int64
+}
+
+func (it *item) drop() {
+	it.body.Release()
+	if it.shared != nil {
+		it.shared.Release()
+	}
+	if it.from != nil {
+		it.from.settled(it.final)
+	}
+	*it = item{}
+}
+
+// isData tells frames with content from control frames.
+func (it *item) isData() bool { return it.op == opText }
+
+// itemList is lent to sockets while frames wait.
+type itemList struct{ items []item }
+
+var itemLists = sync.Pool{New: func() any { return &itemList{items: make([]item, 0, 8)} }}
+
+const keptItems = 1024
+
+func (l *itemList) release() {
+	clear(l.items)
+	l.items = l.items[:0]
+	if cap(l.items) <= keptItems {
+		itemLists.Put(l)
+	}
+}
+
+// sent tells what became of a frame that was offered.
+type sent uint8
+
+const (
+	sentOK     sent = iota
+	sentFull        // over the budget: dropped
+	sentClosed      // the socket takes no more frames: dropped
+)
+
+// outbox is a socket's outgoing queue and what ends it.
+type outbox struct {
+	bytes atomic.Int64 // queued and not yet written; written under mu
+
+	mu      sync.Mutex
+	waiting *itemList     // nil when none
+	room    chan struct{} // closed when bytes have left; nil when nobody waits
+	// closeBy is when a closing socket is cut, Unix nanoseconds.
+	closeBy    int64
+	code       int  // the first close code, ours or the client's
+	writing    bool // a writer runs
+	closing    bool // no more frames are taken
+	peerClosed bool
+	closeSent  bool
+	readDone   bool
+	dead       bool // the connection is gone
+}
+
+// send queues a text message. It takes the payload.
+func (c *wsConn) send(payload *pool.Buffer) sent {
+	return c.put(item{op: opText, body: payload})
+}
+
+// sendShared queues a frame that others may be sending too. The queue takes
+// a reference of its own.
+func (c *wsConn) sendShared(f sharedFrame) sent {
+	f.Retain()
+	return c.put(item{op: opText, shared: f})
+}
+
+// sendPart queues a part, of which from makes the payload. It takes the part, which
+// may be nil.
+func (c *wsConn) sendPart(from partSource, part *pool.Buffer, final bool) sent {
+	return c.put(item{op: opText, body: part, from: from, final: final})
+}
+
+// queued is how many bytes wait, with what is kept beside them.
+func (c *wsConn) queued() int64 { return c.out.bytes.Load() }
+
+// closed reports whether the socket takes no more frames.
+func (c *wsConn) closed() bool {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.out.closing || c.out.dead
+}
+
+func (c *wsConn) isDead() bool {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.out.dead
+}
+
+// put queues a frame and makes sure that a writer runs. What it refuses it drops.
+func (c *wsConn) put(it item) sent {
+	it.size = itemBytes
+	if it.body != nil {
+		it.size += int64(len(it.body.B))
+	}
+	if it.shared != nil {
+		it.size += int64(len(it.shared.Bytes()))
+	}
+	outcome, start := c.enqueue(&it)
+	if outcome != sentOK {
+		it.drop()
+		return outcome
+	}
+	if c.sockets.queued.Add(it.size) > c.sockets.maxQueued {
+		c.sockets.relieve()
+	}
+	if start {
+		go c.write()
+	}
+	return sentOK
+}
+
+func (c *wsConn) enqueue(it *item) (outcome sent, start bool) {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closing || o.dead {
+		return sentClosed, false
+	}
+	// One frame always fits, so that large ones can be sent at all.
+	if b := o.bytes.Load(); b > 0 && b+it.size > c.sockets.maxPerSocket {
+		return sentFull, false
+	}
+	return sentOK, o.append(it)
+}
+
+// append queues a frame and reports whether a writer must be started. mu is held.
+func (o *outbox) append(it *item) (start bool) {
+	if o.waiting == nil {
+		o.waiting = itemLists.Get().(*itemList) //nolint:forcetypeassert // the pool's own
+	}
+	o.waiting.items = append(o.waiting.items, *it)
+	o.bytes.Add(it.size)
+	start = !o.writing
+	o.writing = true
+	return start
+}
+
+// dropOldest drops waiting messages, the oldest first, until bytes more would fit,
+// and returns how many. Those that are being written stay.
+func (c *wsConn) dropOldest(bytes int64) int {
+	o := &c.out
+	var dropped []item
+	o.mu.Lock()
+	if o.waiting != nil {
+		kept := o.waiting.items[:0]
+		left := o.bytes.Load()
+		for _, it := range o.waiting.items {
+			if it.isData() && left > 0 && left+bytes+itemBytes > c.sockets.maxPerSocket {
+				left -= it.size
+				dropped = append(dropped, it)
+				continue
+			}
+			kept = append(kept, it)
+		}
+		clear(o.waiting.items[len(kept):])
+		o.waiting.items = kept
+	}
+	o.mu.Unlock()
+	c.discard(dropped)
+	return len(dropped)
+}
+
+// discard drops frames that have left the queue, and their bytes.
+func (c *wsConn) discard(items []item) {
+	var size int64
+	for i := range items {
+		size += items[i].size
+		items[i].drop()
+	}
+	c.leave(size)
+}
+
+// leave takes bytes off the accounts and wakes who waits for room.
+func (c *wsConn) leave(bytes int64) {
+	if bytes == 0 {
+		return
+	}
+	c.out.bytes.Add(-bytes)
+	c.sockets.queued.Add(-bytes)
+	c.out.mu.Lock()
+	c.wakeLocked()
+	c.out.mu.Unlock()
+}
+
+func (c *wsConn) wakeLocked() {
+	if c.out.room != nil {
+		close(c.out.room)
+		c.out.room = nil
+	}
+}
+
+// waitRoom waits until at most max bytes are queued. It is false when the socket
+// is closed.
+func (c *wsConn) waitRoom(limit int64) bool {
+	for {
+		o := &c.out
+		o.mu.Lock()
+		if o.closing || o.dead {
+			o.mu.Unlock()
+			return false
+		}
+		if o.bytes.Load() <= limit {
+			o.mu.Unlock()
+			return true
+		}
+		if o.room == nil {
+			o.room = make(chan struct{})
+		}
+		room := o.room
+		o.mu.Unlock()
+		<-room
+	}
+}
+
+// close sends what is queued and then a close frame, and no frame after that. The
+// first close counts. The client then has five seconds.
+func (c *wsConn) close(code int, reason string) { c.end(code, reason, false) }
+
+// abandon is close, except that what is queued is dropped.
+func (c *wsConn) abandon(code int, reason string) { c.end(code, reason, true) }
+
+func (c *wsConn) end(code int, reason string, drop bool) {
+	body := pool.Acquire(2 + len(reason))
+	body.B = append(append(body.B, byte(code>>8), byte(code)), reason...)
+	it := item{op: opClose, body: body, size: itemBytes}
+	o := &c.out
+	o.mu.Lock()
+	if o.closing || o.dead {
+		o.mu.Unlock()
+		it.drop()
+		return
+	}
+	var dropped *itemList
+	if drop {
+		dropped, o.waiting = o.waiting, nil
+	}
+	o.closing, o.closeBy = true, time.Now().Add(c.sockets.closeWait).UnixNano()
+	if o.code == 0 {
+		o.code = code
+	}
+	start := o.append(&it)
+	c.wakeLocked()
+	o.mu.Unlock()
+	c.sockets.queued.Add(it.size)
+	if dropped != nil {
+		c.discard(dropped.items)
+		dropped.release()
+	}
+	if start {
+		go c.write()
+	}
+	c.tellClosing()
+}
+
+// tellClosing tells the handler, which may be in the middle of something that it
+// holds locks for.
+func (c *wsConn) tellClosing() {
+	if c.handler == nil {
+		return
+	}
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				c.panicked("closing", p)
+			}
+		}()
+		c.handler.closing()
+	}()
+}
+
+// die ends a socket whose connection is of no more use: nothing can be sent.
+func (c *wsConn) die(code int) {
+	o := &c.out
+	o.mu.Lock()
+	if o.dead {
+		o.mu.Unlock()
+		return
+	}
+	first := !o.closing
+	o.dead, o.closing = true, true
+	if o.code == 0 {
+		o.code = code
+	}
+	dropped := o.waiting
+	o.waiting = nil
+	c.wakeLocked()
+	o.mu.Unlock()
+	_ = c.conn.kill()
+	if dropped != nil {
+		c.discard(dropped.items)
+		dropped.release()
+	}
+	if first {
+		c.tellClosing()
+	}
+}
+
+// readerEnded is called when the reader has returned.
+func (c *wsConn) readerEnded() {
+	o := &c.out
+	o.mu.Lock()
+	o.readDone = true
+	over := o.closeSent || o.dead
+	o.mu.Unlock()
+	if over {
+		c.die(codeAbnormal)
+	}
+	c.finalizeIfOver()
+}
+
+// finalizeIfOver forgets the socket once neither reader nor writer is there.
+func (c *wsConn) finalizeIfOver() {
+	c.out.mu.Lock()
+	over := c.out.readDone && !c.out.writing && c.out.dead
+	c.out.mu.Unlock()
+	if over {
+		c.finalize()
+	}
+}
+
+func (c *wsConn) finalize() {
+	if c.gone.CompareAndSwap(false, true) {
+		c.sockets.remove(c)
+	}
+}
