@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"sluice/codec":          {"sluice/pool"},
 	"sluice/iam":            {"sluice/bus", "sluice/codec"},
 	"sluice/proxy/auth":     {"sluice/codec"},
+	"sluice/proxy/core":     {"sluice/codec"},
 	"sluice/proxy/dispatch": {"sluice/bus", "sluice/codec", "sluice/pool"},
 	"sluice/proxy/flows":    {"sluice/bus", "sluice/codec"},
 	"sluice/proxy":          {"sluice/proxy/...", "sluice/codec", "sluice/pool"},
@@ -45,6 +46,7 @@ var owners = map[string][]string{
 	"github.com/valyala/fasthttp":    {"sluice/proxy"},
 	"github.com/fasthttp/websocket":  {"sluice/proxy"},
 	"github.com/bytedance/sonic":     {"sluice/codec"},
+	"github.com/tinylib/msgp":        {"sluice/proxy/core"},
 }
 
 type goPackage struct {

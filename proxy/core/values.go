@@ -1,0 +1,94 @@
+package core
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/tinylib/msgp/msgp"
+
+	"sluice/codec"
+)
+
+// AppendValues appends the MessagePack value of one part of a get-kg-core answer,
+// given as the API's JSON. A part without triples and embeddings, such as the end
+// marker, appends nothing.
+//
+// Numbers that are spelled as integers get the shortest integer, all others and
+// those of more than 64 bits are float64.
+func AppendValues(dst, part []byte) []byte {
+	body := codec.Value{Raw: part}
+	if block := body.Get("triples"); block.IsObject() {
+		dst = appendHead(dst, "t", block, "t")
+		dst = appendAny(dst, block.Get("triples"))
+	}
+	if block := body.Get("graph-embeddings"); block.IsObject() {
+		dst = appendHead(dst, "ge", block, "e")
+		entities := block.Get("entities")
+		dst = appendArrayHead(dst, entities)
+		for entity := range entities.Elements() {
+			dst = msgp.AppendString(msgp.AppendMapHeader(dst, 2), "e")
+			dst = appendAny(dst, entity.Get("entity"))
+			dst = msgp.AppendString(dst, "v")
+			dst = appendAny(dst, entity.Get("vector"))
+		}
+	}
+	return dst
+}
+
+// appendHead writes a value up to its list.
+func appendHead(dst []byte, tag string, block codec.Value, list string) []byte {
+	metadata := block.Get("metadata")
+	dst = msgp.AppendString(msgp.AppendArrayHeader(dst, 2), tag)
+	dst = msgp.AppendString(msgp.AppendMapHeader(dst, 2), "m")
+	dst = msgp.AppendString(msgp.AppendMapHeader(dst, 2), "i")
+	dst = appendAny(dst, metadata.Get("id"))
+	dst = appendAny(msgp.AppendString(dst, "c"), metadata.Get("collection"))
+	return msgp.AppendString(dst, list)
+}
+
+// appendAny writes a JSON value with its members in their order.
+func appendAny(dst []byte, v codec.Value) []byte {
+	if !v.Present() {
+		return msgp.AppendNil(dst)
+	}
+	switch v.Raw[0] {
+	case '"':
+		text, _ := v.String()
+		return msgp.AppendStringFromBytes(dst, text)
+	case '[':
+		dst = appendArrayHead(dst, v)
+		for element := range v.Elements() {
+			dst = appendAny(dst, element)
+		}
+		return dst
+	case '{':
+		dst = msgp.AppendMapHeader(dst, uint32(v.Len())) //nolint:gosec // a text has fewer bytes than that
+		for name, value := range v.Members() {
+			dst = appendAny(appendAny(dst, name), value)
+		}
+		return dst
+	case 't', 'f':
+		return msgp.AppendBool(dst, v.Raw[0] == 't')
+	case 'n':
+		return msgp.AppendNil(dst)
+	}
+	return appendJSONNumber(dst, v.Raw)
+}
+
+func appendArrayHead(dst []byte, v codec.Value) []byte {
+	return msgp.AppendArrayHeader(dst, uint32(v.Len())) //nolint:gosec // a text has fewer bytes than that
+}
+
+func appendJSONNumber(dst, raw []byte) []byte {
+	text := string(raw)
+	if !bytes.ContainsAny(raw, ".eE") {
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return msgp.AppendUint64(dst, n)
+		}
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return msgp.AppendInt64(dst, n)
+		}
+	}
+	f, _ := strconv.ParseFloat(text, 64) // in range: the codec's scanner has made sure
+	return msgp.AppendFloat64(dst, f)
+}
