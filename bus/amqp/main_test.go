@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,4 +110,28 @@ func TestConformance(t *testing.T) {
 func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	bustest.Wait(t, what, done)
+}
+
+// drain subscribes a service that answers nothing.
+func drain(t testing.TB, b *Bus, topic bus.Topic) (seen *atomic.Int64) {
+	t.Helper()
+	seen = new(atomic.Int64)
+	s, err := b.Subscribe(within(t, time.Minute), bus.Consumer{Topic: topic, Name: "svc", Handler: func(d *bus.Delivery) {
+		seen.Add(1)
+		d.Ack()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close(context.Background()) })
+	return seen
+}
+
+func send(t testing.TB, b *Bus, m bus.Message) bus.Receipt {
+	t.Helper()
+	r, err := b.Publish(within(t, time.Minute), &m)
+	if err != nil {
+		t.Fatalf("publish to %s: %v", m.To.Exchange, err)
+	}
+	return r
 }
