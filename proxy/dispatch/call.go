@@ -24,6 +24,8 @@ type wait struct {
 	end  time.Time     // of the call
 	part time.Duration // for each part
 	gone <-chan struct{}
+	// swept says that watchDeadlines sees to the answer.
+	swept bool
 }
 
 func (t *Table) wait(c Call) wait {
@@ -82,7 +84,7 @@ func (t *Table) call(k Key, req *codec.Request, dst []byte, w *wait) ([]byte, co
 	return t.collect(slot, s, dst, w)
 }
 
-// translateAndSend publishes a client's request.
+// translateAndSend publishes what a client wants.
 func (t *Table) translateAndSend(slot *slot, s *service, req *codec.Request, w *wait) error {
 	body := pool.Acquire(0)
 	defer body.Release()
@@ -91,6 +93,9 @@ func (t *Table) translateAndSend(slot *slot, s *service, req *codec.Request, w *
 		return err
 	}
 	body.B = message
+	if s.isSender() {
+		return t.queueLater(slot, s, message, w)
+	}
 	return t.publish(slot, s, message, w)
 }
 
@@ -109,7 +114,9 @@ func (t *Table) publish(slot *slot, s *service, body []byte, w *wait) error {
 	if err := slot.sending(s.parts.Load()); err != nil {
 		return err
 	}
-	slot.timer.Reset(left)
+	if !w.swept {
+		slot.timer.Reset(left)
+	}
 	slot.message = bus.Message{To: s.request, ReplyTo: s.response, ID: slot.idView(), Body: body, Expiration: left}
 	receipt, err := t.bus.Publish(&slot.context, &slot.message)
 	slot.context.release()

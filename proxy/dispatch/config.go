@@ -20,6 +20,10 @@ type Config struct {
 	// IdleAfter is how long a service that nobody calls stays wired; 0 means
 	// 10 minutes.
 	IdleAfter time.Duration
+	// Downloads bounds the Downloads at the same time; 0 means 32.
+	Downloads int
+	// BlockingTaps bounds the blocking taps at the same time; 0 means 16.
+	BlockingTaps int
 	// Topicspace is where the global services live; empty means "tg".
 	Topicspace string
 	// Global replaces topics of global services. What is empty in an entry
@@ -58,6 +62,12 @@ func (c Config) withDefaults() Config {
 	c.IdleAfter = orDefault(c.IdleAfter, 10*time.Minute)
 	if c.MaxMessageBytes <= 0 {
 		c.MaxMessageBytes = 128 << 20
+	}
+	if c.Downloads <= 0 {
+		c.Downloads = 32
+	}
+	if c.BlockingTaps <= 0 {
+		c.BlockingTaps = 16
 	}
 	if c.Topicspace == "" {
 		c.Topicspace = "tg"

@@ -14,12 +14,14 @@ type fakeBus struct {
 	onPublish   func(ctx context.Context, m *bus.Message) (bus.Receipt, error)
 	onSubscribe func(ctx context.Context, c bus.Consumer) error
 	onRefresh   func(ctx context.Context) error
+	onDeclare   error
 
 	mu         sync.Mutex
 	published  []bus.Message
 	bound      map[string]int // subscriptions by exchange
 	subscribed int            // how many there ever were
 	refreshed  [][]bus.Topic
+	declared   []string // exchanges
 }
 
 var _ bus.Bus = (*fakeBus)(nil)
@@ -52,7 +54,14 @@ func (b *fakeBus) Subscribe(ctx context.Context, c bus.Consumer) (bus.Subscripti
 	return &fakeSubscription{bus: b, exchange: c.Topic.Exchange}, nil
 }
 
+// Refresh keeps the single topics that are declared in the course of wiring apart.
 func (b *fakeBus) Refresh(ctx context.Context, topics ...bus.Topic) error {
+	if len(topics) == 1 {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.declared = append(b.declared, topics[0].Exchange)
+		return b.onDeclare
+	}
 	b.mu.Lock()
 	b.refreshed = append(b.refreshed, topics)
 	b.mu.Unlock()

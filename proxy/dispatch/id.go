@@ -13,6 +13,7 @@ const (
 	idBytes     = 36
 	prefixBytes = 19 // the random groups with their dashes
 
+	slotBits       = 16
 	generationBits = 48
 	generationMask = 1<<generationBits - 1
 )

@@ -25,16 +25,34 @@ var (
 var repliesDropped = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "sluice_replies_dropped_total",
 	Help: "Replies that no call took: for another gateway, without an id of any gateway, " +
-		"for a call that has ended, after the last part, or replaced by a newer part.",
+		"for a call that has a queue of its own, for one that has ended, after the last part, " +
+		"or replaced by a newer part.",
 }, []string{"reason"})
 
 var (
 	droppedForeign   = repliesDropped.WithLabelValues("foreign")
+	droppedPrivate   = repliesDropped.WithLabelValues("private")
 	droppedMalformed = repliesDropped.WithLabelValues("malformed")
 	droppedStale     = repliesDropped.WithLabelValues("stale")
 	droppedLate      = repliesDropped.WithLabelValues("late")
 	droppedReplaced  = repliesDropped.WithLabelValues("replaced")
 )
+
+var (
+	exportMessages = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "sluice_export_messages_total",
+		Help: "Messages encoded for export, once each, however many sockets share them.",
+	})
+	exportFailures = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "sluice_export_encode_failures_total",
+		Help: "Messages left out of exports because they could not be encoded.",
+	})
+)
+
+var sinkPanics = promauto.NewCounter(prometheus.CounterOpts{
+	Name: "sluice_sink_panics_total",
+	Help: "Streamed answers that ended because their receiver panicked.",
+})
 
 var callsFailed = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "sluice_calls_failed_total",

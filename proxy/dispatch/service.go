@@ -85,18 +85,36 @@ func (s *service) busTopics() []bus.Topic {
 	return []bus.Topic{s.request, s.response}
 }
 
-// subscribe binds the reply topic. It ends when the service is unwired, or
-// after wireTimeout.
-func (s *service) subscribe(b bus.Bus) {
+// bind subscribes to the reply topic, if there is one, and declares where requests
+// go, so that publishing them need not wait for the bus. It ends when the service
+// is unwired, or after wireTimeout.
+func (s *service) bind(b bus.Bus) {
 	ctx, cancel := context.WithTimeout(s.ctx, wireTimeout)
 	defer cancel()
-	subscription, err := b.Subscribe(ctx, bus.Consumer{Topic: s.response})
-	if err != nil && errors.Is(context.Cause(s.ctx), errEvicted) {
+	subscription, err := s.subscribe(ctx, b)
+	switch {
+	case err == nil:
+	case errors.Is(context.Cause(s.ctx), errEvicted):
 		err = errEvicted
-	} else if err != nil {
+	default:
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	s.finish(subscription, err)
+}
+
+func (s *service) subscribe(ctx context.Context, b bus.Bus) (subscription bus.Subscription, err error) {
+	if !s.isSender() {
+		if subscription, err = b.Subscribe(ctx, bus.Consumer{Topic: s.response}); err != nil {
+			return nil, err
+		}
+	}
+	if err = b.Refresh(ctx, s.request); err == nil || subscription == nil {
+		return subscription, err
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), unwireTimeout)
+	defer cancel()
+	_ = subscription.Close(end) // the other error says more
+	return nil, err
 }
 
 // finish records how the wiring went.

@@ -12,11 +12,12 @@ import (
 )
 
 // slot is the place of one waiting call. It holds at most one unread part of the
-// answer.
+// answer, or gives each one to a sink.
 type slot struct {
 	// set once
-	index uint32
-	ready chan struct{} // holds a token when there is a part or an error to take
+	pending *Pending
+	index   uint32
+	ready   chan struct{} // holds a token when there is a part or an error to take
 
 	// owned by the free list
 	nextFree atomic.Uint32
@@ -37,10 +38,12 @@ type slot struct {
 	heard      bool // a part or a return came
 	part       *pool.Buffer
 	err        error // why no further part will come
+
+	streamState
 }
 
-func newSlot(index uint16) *slot {
-	s := &slot{index: uint32(index), ready: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+func newSlot(p *Pending, index uint16) *slot {
+	s := &slot{pending: p, index: uint32(index), ready: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	s.timer.Stop()
 	return s
 }
@@ -49,6 +52,11 @@ func newSlot(index uint16) *slot {
 func (s *slot) open(prefix string, svc *service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.begin(prefix, svc)
+}
+
+// begin is open with mu held.
+func (s *slot) begin(prefix string, svc *service) {
 	s.generation = (s.generation + 1) & generationMask
 	s.service = svc
 	s.id.encode(prefix, uint16(s.index), s.generation)
@@ -63,14 +71,27 @@ func (s *slot) close() {
 	defer s.mu.Unlock()
 	s.generation = (s.generation + 1) & generationMask
 	s.service = nil
-	s.receipt = bus.Receipt{}
-	s.sent, s.heard = false, false
 	s.part.Release()
-	s.part, s.err = nil, nil
+	s.part = nil
+	s.clear()
 	select {
 	case <-s.ready:
 	default:
 	}
+}
+
+// clear forgets how the call went. mu is held.
+func (s *slot) clear() {
+	s.receipt = bus.Receipt{}
+	s.sent, s.heard = false, false
+	s.err = nil
+}
+
+// generationNow names the call that has the slot open.
+func (s *slot) generationNow() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.generation
 }
 
 // idView is the correlation id. It is good until the slot is closed.
@@ -100,6 +121,7 @@ func (s *slot) published(r bus.Receipt) {
 	if s.heard {
 		r.Lane.Account(r.Seq)
 	} else if r.Lane.Lost() && s.unaccounted() {
+		// Nobody has answered, so there is no sink to tell: Stream has not returned.
 		s.failLocked(ErrLost)
 	}
 }
@@ -114,12 +136,14 @@ func (s *slot) unaccounted() bool {
 // unread part gives way unless it ends the answer. It owns body.
 func (s *slot) deliver(generation uint64, body *pool.Buffer) {
 	s.mu.Lock()
-	drop := body
+	drop, speak := body, false
 	switch {
 	case s.service == nil || s.generation != generation:
 		droppedStale.Inc()
 	case s.err != nil:
 		droppedLate.Inc()
+	case s.sink != nil:
+		drop, speak = nil, s.take(body)
 	case s.part != nil && ends(s.service.key.Kind, s.part.B):
 		s.account()
 		droppedLate.Inc()
@@ -133,10 +157,13 @@ func (s *slot) deliver(generation uint64, body *pool.Buffer) {
 	}
 	s.mu.Unlock()
 	drop.Release()
+	if speak {
+		s.speak()
+	}
 }
 
-// ends reports whether a part is the last one. It is asked only when another
-// part is there already, so that most are read once. It runs in the bus's
+// ends reports whether a part is the last one. In a mailbox it is asked only when
+// another part is there already, so that most are read once. It runs in the bus's
 // goroutine, where a panic would end the process: it counts as the last part,
 // and the call that translates the part will run into the same.
 func ends(kind codec.Kind, part []byte) (last bool) {
@@ -150,14 +177,14 @@ func ends(kind codec.Kind, part []byte) (last bool) {
 
 // returned fails the call because its request reached no queue.
 func (s *slot) returned(generation uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.service == nil || s.generation != generation {
-		droppedStale.Inc()
-		return
-	}
-	s.account()
-	s.failLocked(ErrNoService)
+	s.failIf(ErrNoService, func() bool {
+		if s.service == nil || s.generation != generation {
+			droppedStale.Inc()
+			return false
+		}
+		s.account()
+		return true
+	})
 }
 
 // account notes that the broker has seen the request. mu is held.
@@ -169,20 +196,31 @@ func (s *slot) account() {
 }
 
 // fail ends the call with err unless its last part is there already.
-func (s *slot) fail(err error) {
+func (s *slot) fail(err error) { s.failIf(err, func() bool { return true }) }
+
+// failIf is fail when, with mu held, concerned says so.
+func (s *slot) failIf(err error, concerned func() bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.failLocked(err)
+	speak := concerned() && s.failLocked(err)
+	s.mu.Unlock()
+	if speak {
+		s.speak()
+	}
 }
 
-func (s *slot) failLocked(err error) {
+// failLocked reports whether the caller must call speak once mu is released.
+func (s *slot) failLocked(err error) (speak bool) {
 	if s.service == nil || s.err != nil {
-		return
+		return false
 	}
 	s.err = err
-	s.signal()
 	// The call may still be waiting for the bus to take the request.
 	s.context.fail(err)
+	if s.sink != nil {
+		return s.claim()
+	}
+	s.signal()
+	return false
 }
 
 // failure returns why the call has failed, if it has.
@@ -244,4 +282,19 @@ func (s *slot) takePart() (*pool.Buffer, error) {
 		return part, nil
 	}
 	return nil, s.err
+}
+
+// answered notes that the service has answered the call, by another way than
+// deliver.
+func (s *slot) answered(generation uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.service != nil && s.generation == generation {
+		s.account()
+	}
+}
+
+// failCall is fail for a call that may have ended.
+func (s *slot) failCall(generation uint64, err error) {
+	s.failIf(err, func() bool { return s.service != nil && s.generation == generation })
 }

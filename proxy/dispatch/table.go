@@ -31,6 +31,14 @@ type Table struct {
 	// defining serialises changes of flows. Calls do not take it.
 	defining sync.Mutex
 
+	// streams of the flows
+	links links
+	feeds feeds
+
+	// permits, of which each holder takes one
+	downloads    chan struct{}
+	blockingTaps chan struct{}
+
 	closed    atomic.Bool
 	life      lifetime
 	unwiring  background
@@ -45,10 +53,14 @@ func New(b bus.Bus, pending *Pending, c Config) *Table {
 		flows:    xsync.NewMapOf[flowKey, *flow](),
 		services: xsync.NewMapOf[Key, *service](),
 	}
+	t.links.of, t.feeds.of = map[flowKey]map[*link]struct{}{}, map[feedKey]*feed{}
+	t.downloads = make(chan struct{}, t.config.Downloads)
+	t.blockingTaps = make(chan struct{}, t.config.BlockingTaps)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.unwiring.life, t.refresher.worker.life = &t.life, &t.life
 	t.refresher.workspaces, t.refresher.services = map[string]struct{}{}, map[*service]struct{}{}
 	t.life.spawn(t.sweep)
+	t.life.spawn(t.watchDeadlines)
 	return t
 }
 
@@ -110,6 +122,7 @@ func (t *Table) evict(key flowKey, before, after *flow) {
 	if busy {
 		t.pending.endCalls(ErrFlowStopped)
 	}
+	t.links.cut(key, after)
 	for _, s := range evicted {
 		t.unwire(s)
 	}
@@ -162,5 +175,7 @@ func (t *Table) shut() {
 		}
 		return true
 	})
+	t.links.cutAll(ErrUnavailable)
 	t.pending.endCalls(ErrUnavailable)
+	t.pending.abandon()
 }

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// wireTimeout bounds binding a reply topic.
+	// wireTimeout bounds binding a reply topic and declaring what requests need.
 	wireTimeout = 10 * time.Second
 	// unwireTimeout bounds unbinding it: the bus may be away.
 	unwireTimeout = 5 * time.Second
@@ -87,12 +87,9 @@ func (t *Table) wire(s *service) {
 	case err != nil || now != s.topics || t.closed.Load():
 		t.forget(s)
 		s.finish(nil, errEvicted)
-	case s.isSender():
-		// There is nothing to bind: the bus declares the exchange on first use.
-		s.finish(nil, nil)
 	default:
 		wiring := func() {
-			s.subscribe(t.bus)
+			s.bind(t.bus)
 			if s.err != nil {
 				// The next call tries again.
 				t.forget(s)
