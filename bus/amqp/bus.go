@@ -99,6 +99,9 @@ func (b *Bus) consumerOf(exchange string) *consumer {
 // declare makes sure that an exchange exists, on a consume connection: those are
 // never blocked, and a refusal costs nobody else anything.
 func (b *Bus) declare(ctx context.Context, exchange string) error {
+	if _, ok := b.declared.Load(exchange); ok {
+		return nil
+	}
 	exchange = strings.Clone(exchange) // part of a borrowed message
 	if err := b.consumerOf(exchange).topology.declare(ctx, exchange); err != nil {
 		return err

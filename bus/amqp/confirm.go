@@ -3,6 +3,7 @@ package amqp
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -23,6 +24,7 @@ type confirmLane struct {
 
 	mu      sync.Mutex
 	ch      *amqp091.Channel // nil while down
+	up      chan struct{}    // closed when ch is not nil
 	tag     uint64           // the broker's number of the last message on ch
 	pending []unconfirmed    // ring, by tag
 }
@@ -41,7 +43,9 @@ type ears struct {
 
 func (s *publishSession) openConfirmLane() (*confirmLane, error) {
 	size := s.bus.cfg.ConfirmWindow
-	l := &confirmLane{session: s, window: make(chan struct{}, size), pending: make([]unconfirmed, size)}
+	l := &confirmLane{
+		session: s, window: make(chan struct{}, size), pending: make([]unconfirmed, size), up: make(chan struct{}),
+	}
 	e, err := l.open()
 	if err != nil {
 		return nil, err
@@ -65,6 +69,7 @@ func (l *confirmLane) open() (e ears, err error) {
 	}
 	l.mu.Lock()
 	l.ch, l.tag = ch, 0
+	close(l.up)
 	l.mu.Unlock()
 	return e, nil
 }
@@ -133,9 +138,9 @@ func (l *confirmLane) end(why *amqp091.Error) {
 	l.mu.Lock()
 	left := l.pending
 	l.pending = make([]unconfirmed, len(left))
-	l.ch = nil
-	l.mu.Unlock()
+	l.down()
 	l.session.forget(why)
+	l.mu.Unlock()
 	if why != nil {
 		lanesLost.Inc()
 	}
@@ -145,6 +150,13 @@ func (l *confirmLane) end(why *amqp091.Error) {
 			u.outcome <- fmt.Errorf("%w: publishing channel lost", bus.ErrOutcomeUnknown)
 			<-l.window
 		}
+	}
+}
+
+// down makes publishers wait for the next channel. Needs mu.
+func (l *confirmLane) down() {
+	if l.ch != nil {
+		l.ch, l.up = nil, make(chan struct{})
 	}
 }
 
@@ -168,6 +180,11 @@ func (l *confirmLane) publish(ctx context.Context, exchange string, p amqp091.Pu
 		}
 	}
 	outcome, err := l.write(exchange, p)
+	for errors.Is(err, errLaneDown) {
+		if err = l.waitForChannel(ctx); err == nil {
+			outcome, err = l.write(exchange, p)
+		}
+	}
 	if err != nil {
 		<-l.window
 		return err
@@ -191,18 +208,38 @@ func (l *confirmLane) waitForWindow(ctx context.Context) error {
 	}
 }
 
+// waitForChannel returns when there is one again: whoever sends work waits for the
+// broker anyway.
+func (l *confirmLane) waitForChannel(ctx context.Context) error {
+	l.mu.Lock()
+	up := l.up
+	l.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	case <-l.session.ctx.Done():
+		return fmt.Errorf("%w: connection lost", bus.ErrUnavailable)
+	case <-ctx.Done():
+		return fmt.Errorf("%w: publishing channel is being replaced: %w", bus.ErrUnavailable, context.Cause(ctx))
+	}
+}
+
 func (l *confirmLane) write(exchange string, p amqp091.Publishing) (chan error, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ch == nil {
-		return nil, fmt.Errorf("%w: %w", bus.ErrUnavailable, errLaneDown)
+		return nil, errLaneDown
+	}
+	if _, ok := l.session.bus.declared.Load(exchange); !ok {
+		return nil, errUndeclared
 	}
 	u := unconfirmed{id: p.MessageId, outcome: make(chan error, 1)}
 	slot := &l.pending[(l.tag+1)%uint64(len(l.pending))]
 	*slot = u // before it is written: the answer may be quick
 	if err := l.ch.Publish(exchange, "", true, false, p); err != nil {
 		*slot = unconfirmed{}
-		return nil, fmt.Errorf("%w: %w", bus.ErrUnavailable, errLaneDown)
+		l.down() // closed under us, or the socket failed before the message was complete
+		return nil, errLaneDown
 	}
 	l.tag++
 	return u.outcome, nil

@@ -9,8 +9,11 @@ import (
 	"sluice/bus"
 )
 
-// errLaneDown says that a lane is between two channels. Nothing was sent.
-var errLaneDown = errors.New("publishing channel is being replaced")
+// What publishing on a lane fails with. Nothing was sent.
+var (
+	errLaneDown   = errors.New("publishing channel is being replaced")
+	errUndeclared = errors.New("exchange is not declared")
+)
 
 // returnsBuffer is what may wait to be reported before the connection's reader
 // has to.
@@ -27,6 +30,7 @@ type lane struct {
 	mu     sync.Mutex
 	ch     *amqp091.Channel // nil while down
 	life   *bus.Lane        // what ch publishes
+	over   chan struct{}    // closed when end has dealt with the loss of ch
 	seq    uint64           // of the last message published on ch
 	number uint64           // of life among the echoes
 	echoed uint64           // the last seq that needs no echo
@@ -52,6 +56,7 @@ func (l *lane) open() (chan amqp091.Return, chan *amqp091.Error, error) {
 	closed := ch.NotifyClose(make(chan *amqp091.Error, 1))
 	l.mu.Lock()
 	l.ch, l.life, l.seq, l.echoed = ch, &bus.Lane{}, 0, 0
+	l.over = make(chan struct{})
 	l.number = l.session.bus.echoes.add(l.life, l.session)
 	l.mu.Unlock()
 	return returns, closed, nil
@@ -81,8 +86,9 @@ func (l *lane) end(why *amqp091.Error) {
 	life, seq := l.life, l.seq
 	l.ch = nil
 	l.session.bus.echoes.remove(l.number)
-	l.mu.Unlock()
 	l.session.forget(why)
+	close(l.over)
+	l.mu.Unlock()
 	if why != nil {
 		lanesLost.Inc()
 	}
@@ -102,20 +108,30 @@ func (l *lane) reopen() (returns chan amqp091.Return, closed chan *amqp091.Error
 	return nil, nil, amqp091.ErrClosed
 }
 
-// publish writes one message. After errLaneDown nothing was sent and another lane
-// may be tried.
+// publish writes one message. It looks once more whether the exchange is declared:
+// one whose absence has cost this lane a channel must not cost it another, nor, for
+// those that were on their way, another lane.
 func (l *lane) publish(exchange string, mandatory bool, p amqp091.Publishing) (bus.Receipt, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.ch == nil {
+		l.mu.Unlock()
 		return bus.Receipt{}, errLaneDown
+	}
+	if _, ok := l.session.bus.declared.Load(exchange); !ok {
+		l.mu.Unlock()
+		return bus.Receipt{}, errUndeclared
 	}
 	if err := l.ch.Publish(exchange, "", mandatory, false, p); err != nil {
 		// Closed under us, or the socket failed before the message was complete.
+		over := l.over
+		l.mu.Unlock()
+		<-over
 		return bus.Receipt{}, errLaneDown
 	}
 	l.seq++
-	return bus.Receipt{Lane: l.life, Seq: l.seq}, nil
+	r := bus.Receipt{Lane: l.life, Seq: l.seq}
+	l.mu.Unlock()
+	return r, nil
 }
 
 // echo asks for an account of what was published since the last time: a message

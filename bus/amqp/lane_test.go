@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +74,51 @@ func TestLaneLossFailsOnlyWhatIsUnaccounted(t *testing.T) {
 	until(t, "all good ones arrived", func() bool { return seen.Load() == 21 })
 	if len(rec.Lanes()) != 1 {
 		t.Errorf("%d lanes were lost", len(rec.Lanes()))
+	}
+}
+
+// Whoever publishes into a deleted exchange at that moment, the lane is lost once:
+// its neighbours are not dragged along, and nobody is turned away.
+func TestExchangeDeletedUnderLoad(t *testing.T) {
+	broker := brokertest.URL(t)
+	rec, s := bustest.NewRecorder(), newSpace(t)
+	b := open(t, Config{URLs: []string{broker}}, rec)
+	bad, good := s.topic(bus.Request, "bad"), s.topic(bus.Request, "good")
+	seen := drain(t, b, good)
+	drain(t, b, bad)
+	var sent atomic.Int64
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 16 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				for _, to := range []bus.Topic{bad, good} {
+					m := bus.Message{To: to, ID: "x"}
+					if _, err := b.Publish(within(t, time.Minute), &m); err != nil && !errors.Is(err, bus.ErrBusy) {
+						t.Errorf("publish to %s: %v", to.Exchange, err)
+						return
+					}
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	until(t, "requests arrive", func() bool { return seen.Load() > 100 })
+	if err := dial(t, broker).ExchangeDelete(bad.Exchange, false, false); err != nil {
+		t.Error(err)
+	}
+	until(t, "the lane is lost", func() bool { return len(rec.Lanes()) > 0 })
+	before := sent.Load()
+	until(t, "they go on", func() bool { return sent.Load() > before+1000 })
+	close(stop)
+	wg.Wait()
+	if n := len(rec.Lanes()); n != 1 {
+		t.Errorf("%d lanes were lost", n)
 	}
 }
 

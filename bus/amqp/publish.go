@@ -27,22 +27,7 @@ func (b *Bus) Publish(ctx context.Context, m *bus.Message) (bus.Receipt, error) 
 		return bus.Receipt{}, err
 	}
 	defer s.release(len(m.Body))
-	if _, ok := b.declared.Load(m.To.Exchange); !ok {
-		if err := b.declare(ctx, m.To.Exchange); err != nil {
-			return bus.Receipt{}, err
-		}
-	}
-	return b.send(ctx, s, hash, m)
-}
-
-func (b *Bus) send(ctx context.Context, s *publishSession, hash uint64, m *bus.Message) (r bus.Receipt, err error) {
-	p := publishing(m)
-	if m.To.Class == bus.Flow {
-		p.DeliveryMode, p.MessageId = amqp091.Persistent, b.messageID()
-		err = s.confirm.publish(ctx, m.To.Exchange, p)
-	} else {
-		r, err = s.send(m.To.Exchange, hash, m.To.Class == bus.Request, p)
-	}
+	r, err := b.send(ctx, s, hash, m)
 	if err != nil {
 		return bus.Receipt{}, err
 	}
@@ -51,6 +36,35 @@ func (b *Bus) send(ctx context.Context, s *publishSession, hash uint64, m *bus.M
 		r = bus.Receipt{}
 	}
 	return r, nil
+}
+
+// send declares the exchange if need be and publishes. Messages of one exchange
+// keep to one lane, and so their order; while that one is down they go to the next.
+func (b *Bus) send(ctx context.Context, s *publishSession, hash uint64, m *bus.Message) (r bus.Receipt, err error) {
+	p := publishing(m)
+	if m.To.Class == bus.Flow {
+		p.DeliveryMode, p.MessageId = amqp091.Persistent, b.messageID()
+	}
+	for tries := 0; ; {
+		if err := b.declare(ctx, m.To.Exchange); err != nil {
+			return r, err
+		}
+		if m.To.Class == bus.Flow {
+			err = s.confirm.publish(ctx, m.To.Exchange, p)
+		} else {
+			r, err = s.lanes[hash%lanesPerConnection].publish(m.To.Exchange, m.To.Class == bus.Request, p)
+		}
+		switch {
+		case errors.Is(err, errUndeclared): // in the meantime
+		case errors.Is(err, errLaneDown) && tries < lanesPerConnection:
+			hash++
+			tries++
+		case errors.Is(err, errLaneDown):
+			return r, fmt.Errorf("%w: %w", bus.ErrUnavailable, err)
+		default:
+			return r, err
+		}
+	}
 }
 
 // maxExpiration is the largest the broker takes; a larger one would cost the lane.

@@ -2,7 +2,6 @@ package amqp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -127,19 +126,6 @@ func (s *publishSession) forget(why *amqp091.Error) {
 		return
 	}
 	s.bus.declared.Clear() // a wording that we do not know
-}
-
-// send publishes on the lane that the exchange has, or on another one while that
-// is down. Messages of one exchange keep their order on a lane.
-func (s *publishSession) send(exchange string, hash uint64, mandatory bool, p amqp091.Publishing) (bus.Receipt, error) {
-	for i := range s.lanes {
-		l := s.lanes[(hash+uint64(i))%lanesPerConnection]
-		r, err := l.publish(exchange, mandatory, p)
-		if !errors.Is(err, errLaneDown) {
-			return r, err
-		}
-	}
-	return bus.Receipt{}, fmt.Errorf("%w: %w", bus.ErrUnavailable, errLaneDown)
 }
 
 // reserve asks for room for a body of n bytes.
