@@ -142,6 +142,10 @@ type Consumer struct {
 	Name string
 	// Prefetch bounds the unsettled deliveries; 0 means 64.
 	Prefetch int
+	// MaxBytes, if positive, bounds the bodies that wait in a queue of the
+	// consumer's own: beyond it the oldest are dropped, publishers never wait.
+	// Ignored for named queues, which others declare without a bound.
+	MaxBytes int
 	// Handler gets the deliveries. A nil Handler is allowed for response topics
 	// only: replies then go to the Replies that the bus was made with, through
 	// the one reply queue that all such subscriptions share. Those are counted:
@@ -161,6 +165,15 @@ type Subscription interface {
 	Close(ctx context.Context) error
 }
 
+// Settler is told what became of messages that were published with PublishAsync.
+type Settler interface {
+	// Settled is called once for each message that PublishAsync took, with its
+	// token: nil when it is in a queue, ErrUnroutable, or ErrOutcomeUnknown. It is
+	// called from a goroutine of the bus, possibly before PublishAsync returns, and
+	// must not block: others wait behind it.
+	Settled(token uint64, err error)
+}
+
 // Bus is a connection to the message bus. All methods may be called
 // concurrently.
 type Bus interface {
@@ -176,6 +189,13 @@ type Bus interface {
 	// Messages published one after the other to a flow, response or notify topic
 	// keep their order. Requests need not.
 	Publish(ctx context.Context, m *Message) (Receipt, error)
+	// PublishAsync hands m, which must be of class Flow, over for work in bulk: it
+	// returns once the message is on its way, and s is told later what became of
+	// it. When too much is on its way, or the broker takes nothing, it waits until
+	// ctx ends and fails with ErrBusy. After an error nothing was sent and s is
+	// not told. What one goroutine publishes keeps its order and is settled in
+	// that order. Bulk never delays what Publish sends.
+	PublishAsync(ctx context.Context, m *Message, s Settler, token uint64) error
 	// Subscribe returns once the consumer's queue is bound, so that a reply to a
 	// request published afterwards cannot be missed.
 	Subscribe(ctx context.Context, c Consumer) (Subscription, error)

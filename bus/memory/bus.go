@@ -9,7 +9,8 @@
 //   - Queues are bounded. A request or flow message that finds its queue full
 //     waits for room until its Expiration or its context ends, and then fails
 //     with bus.ErrBusy. A reply or signal that finds a subscriber's queue full
-//     is dropped for that subscriber and counted.
+//     is dropped for that subscriber and counted. So are the oldest messages of
+//     a queue that has a bound of its own (Consumer.MaxBytes).
 //   - Nothing survives the process, and Refresh has nothing to do.
 //
 // Publishing and delivering allocate nothing once the pools are warm.
@@ -31,9 +32,10 @@ import (
 // Bus implements bus.Bus. Make it with New.
 type Bus struct {
 	// set once
-	replies bus.Replies
-	limits  limits
-	done    chan struct{}
+	replies  bus.Replies
+	limits   limits
+	done     chan struct{}
+	settling *settling
 
 	closed    atomic.Bool
 	exchanges *xsync.MapOf[bus.Topic, *exchange]
@@ -65,6 +67,7 @@ func newLimited(replies bus.Replies, l limits) *Bus {
 		replies:   replies,
 		limits:    l,
 		done:      make(chan struct{}),
+		settling:  newSettling(),
 		exchanges: xsync.NewMapOf[bus.Topic, *exchange](),
 		subs:      map[*subscription]struct{}{},
 	}
@@ -163,7 +166,8 @@ func (b *Bus) Ready() error {
 
 // Interrupt does what losing and regaining the connection to a broker would
 // do: unsettled deliveries go back to their queues, replies and signals that
-// nobody has read yet are gone, and Replies.Interrupted is called. It is here so
+// nobody has read yet are gone, what is not settled is unknown, and
+// Replies.Interrupted is called. It is here so
 // that whatever uses a bus can be tested without a broker.
 func (b *Bus) Interrupt() {
 	var rebound []func()
@@ -175,13 +179,15 @@ func (b *Bus) Interrupt() {
 		}
 	}
 	b.mu.Unlock()
+	b.settling.interrupt()
 	b.replies.Interrupted()
 	for _, f := range rebound {
 		f()
 	}
 }
 
-// Close implements bus.Bus. It waits, within ctx, for running handlers.
+// Close implements bus.Bus. It waits, within ctx, for running handlers and until
+// everybody is told what became of their messages.
 func (b *Bus) Close(ctx context.Context) error {
 	b.mu.Lock()
 	if b.closed.Swap(true) {
@@ -200,7 +206,7 @@ func (b *Bus) Close(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return b.settling.wait(ctx)
 }
 
 // remove forgets a binding of topic, and the topic with its last one.

@@ -42,6 +42,9 @@ func (e *exchange) queue(c bus.Consumer, l limits) *queue {
 		}
 	}
 	q := newQueue(name, l)
+	if name == "" {
+		q.maxBytes = c.MaxBytes
+	}
 	queues := append(slices.Clone(e.bound()), q)
 	e.queues.Store(&queues)
 	return q

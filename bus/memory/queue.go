@@ -12,13 +12,15 @@ import (
 // queue holds what its consumers have not taken yet.
 type queue struct {
 	// set once
-	name   string // empty for a queue that ends with its only consumer
-	limits limits
+	name     string // empty for a queue that ends with its only consumer
+	limits   limits
+	maxBytes int // if positive, the oldest messages make room for new ones
 
 	mu      sync.Mutex
 	wake    sync.Cond // consumers wait on it
 	ready   list      // by seq
 	lastSeq uint64
+	idle    int           // consumers that would take one more at once
 	room    chan struct{} // closed when a message leaves; nil while nobody waits for that
 }
 
@@ -36,17 +38,38 @@ func (q *queue) push(d *delivery) bool {
 }
 
 func (q *queue) pushLocked(d *delivery) bool {
+	if q.maxBytes > 0 {
+		q.append(d)
+		q.dropHead()
+		return true
+	}
 	if !q.fits(len(d.Body)) {
 		q.dropExpired(time.Now())
 		if !q.fits(len(d.Body)) {
 			return false
 		}
 	}
+	q.append(d)
+	return true
+}
+
+func (q *queue) append(d *delivery) {
 	q.lastSeq++
 	d.seq = q.lastSeq
 	q.ready.insert(d, q.ready.tail)
 	q.wake.Broadcast()
-	return true
+}
+
+// dropHead drops the oldest messages until the rest is within bounds. What a
+// consumer waits for does not count: with the broker it is not in the queue. mu is
+// held.
+func (q *queue) dropHead() {
+	for q.ready.len > q.idle && (q.ready.bytes > q.maxBytes || q.ready.len > q.limits.messages) {
+		d := q.ready.head
+		q.ready.remove(d)
+		d.recycle()
+		droppedHead.Inc()
+	}
 }
 
 // fits reports whether n more bytes may enter. An empty queue takes anything,
@@ -122,9 +145,18 @@ func (q *queue) next(s *subscription) *delivery {
 				return d
 			}
 		}
-		q.wake.Wait()
+		q.wait(s)
 	}
 	return nil
+}
+
+// wait is for a consumer that has nothing to do. mu is held.
+func (q *queue) wait(s *subscription) {
+	if s.held.len < s.prefetch {
+		q.idle++
+		defer func() { q.idle-- }()
+	}
+	q.wake.Wait()
 }
 
 // pop takes the first message that has not expired. mu is held.
