@@ -40,6 +40,9 @@ type conn struct {
 	// Owned by the serving goroutine.
 
 	linger bool
+	// unhijacked is called by Close when the connection was to become a socket
+	// and has not.
+	unhijacked func()
 	// ended is set when the client has said that it sends no more.
 	ended bool
 
@@ -135,6 +138,10 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // Close ends the connection. It is called by the serving goroutine.
 func (c *conn) Close() error {
+	if c.unhijacked != nil {
+		c.unhijacked()
+		c.unhijacked = nil
+	}
 	if c.linger {
 		c.drainBriefly()
 	}

@@ -96,13 +96,14 @@ type wsConn struct {
 
 	heard  atomic.Int64 // when something came from the client last, Unix nanoseconds
 	pinged int64        // owned by the sweeper
-	known  atomic.Bool  // it has authenticated, or no longer counts
+	known  atomic.Bool  // it does not count as a stranger, or no longer
 	gone   atomic.Bool  // finalize has run
 }
 
-func newWSConn(r *sockets, nc *conn, kind socketKind) *wsConn {
+func newWSConn(r *sockets, nc *conn, a *admission) *wsConn {
 	now := r.now.Load()
-	c := &wsConn{sockets: r, conn: nc, kind: kind, born: now, index: -1}
+	c := &wsConn{sockets: r, conn: nc, kind: a.kind, born: now, index: -1}
+	c.known.Store(!a.stranger)
 	c.stream.Conn, c.stream.c = nc, c
 	c.heard.Store(now)
 	c.write = c.writeLoop

@@ -22,9 +22,6 @@ var socketKindNames = [socketKinds]string{"socket", "import", "export"}
 // String is the kind's name in metrics and logs.
 func (k socketKind) String() string { return socketKindNames[k] }
 
-// startsAsStranger reports whether sockets of the kind open without a credential.
-func (k socketKind) startsAsStranger() bool { return k == muxSocket }
-
 func (k socketKind) metrics() *socketMetrics { return &metricsBySocket[k] }
 
 var (

@@ -36,6 +36,7 @@ type sockets struct {
 	queued    atomic.Int64
 	strangers atomic.Int64 // sockets that have not authenticated
 	reserved  atomic.Int64 // accepted, not yet open
+	rechecks  atomic.Int64 // credentials being checked again
 
 	mu       sync.Mutex
 	all      []*wsConn
@@ -59,16 +60,16 @@ func newSockets(cfg *Config, inbound *budget) *sockets {
 
 // reserve admits one more socket. It refuses while the server drains, and when
 // there are too many that may still have to authenticate.
-func (r *sockets) reserve(kind socketKind) error {
+func (r *sockets) reserve(stranger bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.draining {
 		return errSocketsDraining
 	}
-	if kind.startsAsStranger() && r.strangers.Load() >= r.maxStrangers {
+	if stranger && r.strangers.Load() >= r.maxStrangers {
 		return errTooManyStrangers
 	}
-	if kind.startsAsStranger() {
+	if stranger {
 		r.strangers.Add(1)
 	}
 	r.reserved.Add(1)
@@ -97,7 +98,7 @@ func (r *sockets) add(c *wsConn) {
 func (r *sockets) remove(c *wsConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c.kind.startsAsStranger() && c.known.CompareAndSwap(false, true) {
+	if c.known.CompareAndSwap(false, true) {
 		r.strangers.Add(-1)
 	}
 	if c.index < 0 {
@@ -117,7 +118,7 @@ func (r *sockets) remove(c *wsConn) {
 
 // admitted notes that a socket has authenticated for the first time.
 func (r *sockets) admitted(c *wsConn) {
-	if c.kind.startsAsStranger() && c.known.CompareAndSwap(false, true) {
+	if c.known.CompareAndSwap(false, true) {
 		r.strangers.Add(-1)
 	}
 }

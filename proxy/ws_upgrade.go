@@ -79,6 +79,22 @@ func (s *Server) originAllowed(origin []byte) bool {
 // Nothing of ctx survives the call: build runs after it, on the socket's own
 // goroutine, and must have copied what it needs.
 func (s *Server) accept(ctx *fasthttp.RequestCtx, kind socketKind, build func(*wsConn) wsHandler) error {
+	return s.acceptAs(ctx, admission{kind: kind, stranger: kind == muxSocket, build: build})
+}
+
+// admission is what a socket is going to be.
+type admission struct {
+	kind socketKind
+	// stranger: the client has yet to authenticate, or nobody knows.
+	stranger bool
+	build    func(*wsConn) wsHandler
+	// failed, which may be nil, is called instead of build when the connection
+	// ends before it has become a socket. It is not called when acceptAs fails.
+	failed func()
+}
+
+// acceptAs is accept with more to choose.
+func (s *Server) acceptAs(ctx *fasthttp.RequestCtx, a admission) error {
 	if err := s.checkUpgrade(ctx); err != nil {
 		return err
 	}
@@ -86,32 +102,45 @@ func (s *Server) accept(ctx *fasthttp.RequestCtx, kind socketKind, build func(*w
 	if !ok {
 		return errBadRequest
 	}
-	if err := s.sockets.reserve(kind); err != nil {
+	if err := s.sockets.reserve(a.stranger); err != nil {
 		return err
 	}
 	key := string(ctx.Request.Header.Peek("Sec-Websocket-Key"))
 	ctx.SetStatusCode(fasthttp.StatusSwitchingProtocols) // for the metrics; the library writes it
 	ctx.HijackSetNoResponse(true)
-	ctx.Hijack(func(hijacked net.Conn) { s.sockets.open(c, kind, key, hijacked, build) })
+	// fasthttp does not hijack a connection that is dead already: it closes it.
+	c.unhijacked = func() { newWSConn(s.sockets, c, &a).fail(&a) }
+	ctx.Hijack(func(hijacked net.Conn) {
+		c.unhijacked = nil
+		s.sockets.open(c, &a, key, hijacked)
+	})
 	return nil
+}
+
+// fail ends a socket that has never opened.
+func (c *wsConn) fail(a *admission) {
+	c.die(codeAbnormal)
+	c.finalize()
+	if a.failed != nil {
+		a.failed()
+	}
 }
 
 // open runs on fasthttp's goroutine and ends soon, because that is when fasthttp
 // lets go of the request and its read buffer (pitfalls F23): the socket gets
 // a goroutine of its own, and a reader of its own straight on the connection.
-func (r *sockets) open(nc *conn, kind socketKind, key string, hijacked net.Conn, build func(*wsConn) wsHandler) {
-	c := newWSConn(r, nc, kind)
+func (r *sockets) open(nc *conn, a *admission, key string, hijacked net.Conn) {
+	c := newWSConn(r, nc, a)
 	defer func() {
 		if p := recover(); p != nil {
 			c.panicked("handshake", p)
-			c.finalize()
+			c.fail(a)
 		}
 	}()
 	c.stream.early = leftover(hijacked)
 	ws, err := upgrader.Upgrade(&hijacker{stream: &c.stream}, handshake(key), nil)
 	if err != nil {
-		c.die(codeAbnormal)
-		c.finalize()
+		c.fail(a)
 		return
 	}
 	c.ws = ws
@@ -120,7 +149,7 @@ func (r *sockets) open(nc *conn, kind socketKind, key string, hijacked net.Conn,
 	ws.SetPingHandler(c.onPing)
 	ws.SetPongHandler(ignorePong)
 	ws.SetCloseHandler(c.onClose)
-	c.handler = build(c)
+	c.handler = a.build(c)
 	r.add(c)
 	go c.run()
 }
