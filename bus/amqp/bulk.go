@@ -3,16 +3,130 @@ package amqp
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"sluice/bus"
 )
 
+// bulk is the connection for PublishAsync. It has a socket and a buffer of its own,
+// so that work in bulk never stands in the way of calls.
+type bulk struct {
+	// set once
+	bus  *Bus
+	link *link
+
+	lane atomic.Pointer[confirmLane] // nil while disconnected
+}
+
+func newBulk(b *Bus) *bulk {
+	cfg := *b.cfg
+	// What waits for the socket is bounded by the window: writing never waits.
+	cfg.WriteBufferBytes = 2 * (max(cfg.BulkWindowBytes, cfg.MaxMessageBytes) + cfg.BulkWindow*overheadBytes + largePiece)
+	return &bulk{bus: b, link: newLink(&cfg, "bulk")}
+}
+
+func (k *bulk) run(ctx context.Context) { k.link.run(ctx, k.serve) }
+
+// serve is the life of one connection.
+func (k *bulk) serve(ctx context.Context, a *attachment) error {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	// The lane ends with its connection.
+	defer running.Wait()
+	defer func() { _ = a.conn.CloseDeadline(k.bus.closeBy()) }()
+	lane := newConfirmLane(inner, k.bus, a.conn, k.bus.cfg.BulkWindow, k.bus.cfg.BulkWindowBytes)
+	passed := k.link.guard()
+	e, err := lane.open()
+	passed()
+	if err != nil {
+		return fmt.Errorf("opening the channel for bulk: %w", err)
+	}
+	running.Go(func() { lane.run(e) })
+	// What was declared may be gone with the broker.
+	k.bus.declared.Clear()
+	k.lane.Store(lane)
+	k.link.down.Store(false)
+	defer k.lane.Store(nil)
+	return k.watch(ctx, lane, a)
+}
+
+// watch returns when the connection is of no more use.
+func (k *bulk) watch(ctx context.Context, lane *confirmLane, a *attachment) error {
+	tick := time.NewTicker(min(k.bus.cfg.WatchdogInterval, k.bus.cfg.WatchdogTimeout))
+	defer tick.Stop()
+	dog := bulkWatchdog{lane: lane, since: time.Now()}
+	for {
+		select {
+		case b, ok := <-a.blocked:
+			if !ok {
+				a.blocked = nil // closed says why
+				continue
+			}
+			a.wire.blocked.Store(b.Active)
+			if b.Active {
+				lane.window.Close(bus.Blocked)
+			} else {
+				lane.window.Open(bus.Blocked)
+			}
+			k.bus.cfg.Logger.Warn("the message bus changed its mind about bulk", "blocked", b.Active, "reason", b.Reason)
+		case now := <-tick.C:
+			if a.wire.blocked.Load() || dog.progress() {
+				dog.since = now
+			} else if now.Sub(dog.since) > k.bus.cfg.WatchdogTimeout {
+				watchdogFailures.Inc()
+				a.wire.abort()
+				return fmt.Errorf("no message in bulk was confirmed within %v", k.bus.cfg.WatchdogTimeout)
+			}
+		case err := <-a.closed:
+			return lost(err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// bulkWatchdog finds out a broker that takes everything and confirms nothing.
+type bulkWatchdog struct {
+	lane    *confirmLane
+	settled uint64
+	since   time.Time // when there was progress, or nothing to do
+}
+
+func (d *bulkWatchdog) progress() bool {
+	settled, waiting := d.lane.ring.progress()
+	moved := settled != d.settled
+	d.settled = settled
+	return moved || !waiting
+}
+
 // PublishAsync implements bus.Bus.
 func (b *Bus) PublishAsync(ctx context.Context, m *bus.Message, s bus.Settler, token uint64) error {
-	_, err := b.Publish(ctx, m)
-	if err == nil || errors.Is(err, bus.ErrUnroutable) || errors.Is(err, bus.ErrOutcomeUnknown) {
-		s.Settled(token, err)
-		return nil
+	if m.To.Class != bus.Flow {
+		return errors.New("only messages of class flow are published in bulk, not " + m.To.Class.String())
 	}
-	return err
+	if err := b.admit(ctx, m); err != nil {
+		return err
+	}
+	lane := b.bulk.lane.Load()
+	if lane == nil {
+		return fmt.Errorf("%w: no connection for bulk: %w", bus.ErrUnavailable, b.bulk.link.reason())
+	}
+	p := publishing(m)
+	for {
+		if err := b.declare(ctx, m.To.Exchange); err != nil {
+			return err
+		}
+		err := lane.publishAsync(ctx, m.To.Exchange, p, s, token)
+		if errors.Is(err, errUndeclared) { // in the meantime
+			continue
+		}
+		if err == nil {
+			publishedByClass[bus.Flow].Inc()
+		}
+		return err
+	}
 }

@@ -30,6 +30,7 @@ type Bus struct {
 	replies    bus.Replies
 	publishers []*publisher
 	consumers  []*consumer
+	bulk       *bulk
 	echoes     *echoes
 	seed       maphash.Seed
 	cancel     context.CancelFunc
@@ -70,6 +71,8 @@ func Open(cfg Config, replies bus.Replies) (*Bus, error) {
 	for range checked.PublishConnections {
 		b.publishers = append(b.publishers, newPublisher(b))
 	}
+	b.bulk = newBulk(b)
+	b.running.Go(func() { b.bulk.run(ctx) })
 	for _, c := range b.consumers {
 		b.running.Go(func() { c.run(ctx) })
 	}
@@ -140,6 +143,9 @@ func (b *Bus) Ready() error {
 		if s.wire.blocked.Load() {
 			return fmt.Errorf("%w: the broker has blocked publishers", bus.ErrBusy)
 		}
+	}
+	if b.bulk.lane.Load() == nil {
+		return fmt.Errorf("%w: no connection for bulk: %w", bus.ErrUnavailable, b.bulk.link.reason())
 	}
 	for _, c := range b.consumers {
 		if err := c.ready(); err != nil {

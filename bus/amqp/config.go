@@ -33,6 +33,10 @@ type Config struct {
 	// ConfirmWindow bounds the unconfirmed messages of class flow per publish
 	// connection. Default 1024.
 	ConfirmWindow int
+	// BulkWindow and BulkWindowBytes bound what PublishAsync has sent and the
+	// broker has not confirmed. Defaults 4096 messages and 32 MiB.
+	BulkWindow      int
+	BulkWindowBytes int
 	// Heartbeat is the interval asked for, in whole seconds. A dead peer is
 	// noticed after one and a half of it. Default 10 s.
 	Heartbeat time.Duration
@@ -77,6 +81,8 @@ func (c Config) withDefaults() (*Config, error) {
 	setDefault(&c.MaxMessageBytes, defaultMaxMessageBytes)
 	setDefault(&c.Prefetch, minPrefetch)
 	setDefault(&c.ConfirmWindow, 1024)
+	setDefault(&c.BulkWindow, 4096)
+	setDefault(&c.BulkWindowBytes, 32<<20)
 	setDefault(&c.Heartbeat, 10*time.Second)
 	setDefault(&c.WriteBufferBytes, 16<<20)
 	setDefault(&c.WriteTimeout, 10*time.Second)
@@ -90,7 +96,7 @@ func (c Config) withDefaults() (*Config, error) {
 
 func (c *Config) validate() error {
 	switch {
-	case c.PublishConnections < 0, c.ConsumeConnections < 0, c.ConfirmWindow < 0, c.MaxMessageBytes < 0:
+	case c.PublishConnections < 0, c.ConsumeConnections < 0, c.ConfirmWindow < 0, c.BulkWindow < 0, c.BulkWindowBytes < 0, c.MaxMessageBytes < 0:
 		return errors.New("amqp: a negative limit makes no sense")
 	case c.Prefetch < minPrefetch || c.Prefetch > math.MaxUint16:
 		return fmt.Errorf("amqp: prefetch must be between %d and %d", minPrefetch, math.MaxUint16)

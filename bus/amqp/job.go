@@ -68,7 +68,11 @@ func (j *job) decide() {
 // perform asks the broker, and waits for its answer unless ahead is set.
 func (j *job) perform(ch *amqp091.Channel, private string, ahead bool) error {
 	if j.binding == nil && j.queue == "" {
-		return declareExchange(ch, j.exchange, ahead)
+		if err := declareExchange(ch, j.exchange, true); err != nil {
+			return err
+		}
+		// Not every declaration that is affirmed was done (see insist).
+		return ch.ExchangeDeclarePassive(j.exchange, amqp091.ExchangeFanout, true, false, false, ahead, nil)
 	}
 	if j.queue != "" {
 		if err := declareExchange(ch, j.exchange, true); err != nil {

@@ -86,7 +86,7 @@ func (l *lane) end(why *amqp091.Error) {
 	life, seq := l.life, l.seq
 	l.ch = nil
 	l.session.bus.echoes.remove(l.number)
-	l.session.forget(why)
+	l.session.bus.forget(why)
 	close(l.over)
 	l.mu.Unlock()
 	if why != nil {

@@ -199,7 +199,7 @@ func TestUnconfirmedOnConnectionLoss(t *testing.T) {
 		result <- err
 	}()
 	lane := b.publishers[0].session.Load().confirm
-	until(t, "it is on its way", func() bool { return len(lane.window) == 1 })
+	until(t, "it is on its way", func() bool { return lane.window.Taken() == 1 })
 	for _, c := range p.all() {
 		c.cut()
 	}

@@ -80,6 +80,7 @@ func disrupt(b *Bus) {
 	for _, p := range b.publishers {
 		p.link.drop()
 	}
+	b.bulk.link.drop()
 	for _, c := range b.consumers {
 		c.link.drop()
 	}

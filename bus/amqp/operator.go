@@ -1,6 +1,16 @@
 package amqp
 
-import "github.com/rabbitmq/amqp091-go"
+import (
+	"errors"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	declareAttempts = 20
+	declarePause    = 5 * time.Millisecond
+)
 
 // operator does jobs on a channel of its own.
 type operator struct {
@@ -21,16 +31,37 @@ func (o *operator) do(batch []*job) error {
 	if o.conn.IsClosed() {
 		return err
 	}
-	if len(batch) == 1 {
-		batch[0].err = err
-		return nil
-	}
-	for i := range batch {
-		if err := o.do(batch[i : i+1]); err != nil {
+	for _, j := range batch {
+		if j.err, err = o.insist(j); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// insist does one job and tells the broker's answer. RabbitMQ ignores, and affirms,
+// the declaration of an exchange whose deletion is under way; the next step then
+// finds none, and a moment later it would be there.
+func (o *operator) insist(j *job) (refused, fatal error) {
+	for attempt := 1; ; attempt++ {
+		err := o.try([]*job{j})
+		if err == nil {
+			return nil, nil
+		}
+		o.ch = nil
+		if o.conn.IsClosed() {
+			return nil, err
+		}
+		if !isNotFound(err) || attempt == declareAttempts {
+			return err, nil
+		}
+		time.Sleep(declarePause)
+	}
+}
+
+func isNotFound(err error) bool {
+	var e *amqp091.Error
+	return errors.As(err, &e) && e.Code == amqp091.NotFound
 }
 
 func (o *operator) try(batch []*job) (err error) {

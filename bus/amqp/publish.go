@@ -42,9 +42,6 @@ func (b *Bus) Publish(ctx context.Context, m *bus.Message) (bus.Receipt, error) 
 // keep to one lane, and so their order; while that one is down they go to the next.
 func (b *Bus) send(ctx context.Context, s *publishSession, hash uint64, m *bus.Message) (r bus.Receipt, err error) {
 	p := publishing(m)
-	if m.To.Class == bus.Flow {
-		p.DeliveryMode, p.MessageId = amqp091.Persistent, b.messageID()
-	}
 	for tries := 0; ; {
 		if err := b.declare(ctx, m.To.Exchange); err != nil {
 			return r, err
@@ -70,7 +67,7 @@ func (b *Bus) send(ctx context.Context, s *publishSession, hash uint64, m *bus.M
 // maxExpiration is the largest the broker takes; a larger one would cost the lane.
 const maxExpiration = math.MaxUint32
 
-// publishing is m as the broker sees it, but for what class flow has of its own.
+// publishing is m as the broker sees it, but for what confirmations take.
 func publishing(m *bus.Message) amqp091.Publishing {
 	p := amqp091.Publishing{ContentType: "application/json", DeliveryMode: amqp091.Transient, Body: m.Body}
 	if m.ID != "" {

@@ -3,6 +3,7 @@ package amqp
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,7 +83,11 @@ func (s *publishSession) openLanes() (err error) {
 			return err
 		}
 	}
-	s.confirm, err = s.openConfirmLane()
+	s.confirm = newConfirmLane(s.ctx, s.bus, s.conn, s.bus.cfg.ConfirmWindow, math.MaxInt)
+	e, err := s.confirm.open()
+	if err == nil {
+		s.wg.Go(func() { s.confirm.run(e) })
+	}
 	return err
 }
 
@@ -116,16 +121,16 @@ func (p *publisher) watch(ctx context.Context, s *publishSession, a *attachment)
 
 // forget makes sure that an exchange which turned out not to exist is declared
 // again before its next use.
-func (s *publishSession) forget(why *amqp091.Error) {
+func (b *Bus) forget(why *amqp091.Error) {
 	if why == nil || why.Code != amqp091.NotFound {
 		return
 	}
 	_, rest, ok := strings.Cut(why.Reason, "no exchange '")
 	if i := strings.LastIndex(rest, "' in vhost"); ok && i >= 0 {
-		s.bus.declared.Delete(rest[:i])
+		b.declared.Delete(rest[:i])
 		return
 	}
-	s.bus.declared.Clear() // a wording that we do not know
+	b.declared.Clear() // a wording that we do not know
 }
 
 // reserve asks for room for a body of n bytes.

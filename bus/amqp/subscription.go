@@ -139,7 +139,7 @@ func (s *subscription) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		if !begun && !session.conn.IsClosed() {
+		if !begun && !session.conn.IsClosed() && !isNotFound(err) {
 			s.begun <- err // what the broker refuses once it will refuse again
 			return
 		}
@@ -210,7 +210,11 @@ func (s *subscription) open(ch *amqp091.Channel) (<-chan amqp091.Delivery, error
 	name := queueName(s.Consumer)
 	private := name == ""
 	durable := !private && s.Topic.Class == bus.Flow
-	q, err := ch.QueueDeclare(name, durable, private, private, false, nil)
+	var args amqp091.Table
+	if private && s.MaxBytes > 0 {
+		args = amqp091.Table{"x-max-length-bytes": int64(s.MaxBytes), "x-overflow": "drop-head"}
+	}
+	q, err := ch.QueueDeclare(name, durable, private, private, false, args)
 	if err != nil {
 		return nil, err
 	}
