@@ -17,6 +17,7 @@ import (
 
 // stubDispatcher translates for real and answers at once, without allocating.
 type stubDispatcher struct {
+	Dispatcher // nil: what is not below is never called
 	msg   []byte
 	calls int
 }
@@ -38,6 +39,8 @@ func (d *stubDispatcher) Send(_ dispatch.Key, req *codec.Request, _ dispatch.Cal
 	d.calls++
 	return err
 }
+
+func (*stubDispatcher) Wired(dispatch.Key) bool { return true }
 
 func (d *stubDispatcher) Ask(codec.Kind, []byte, []byte, time.Duration) ([]byte, error) {
 	return nil, dispatch.ErrNoService

@@ -173,6 +173,13 @@ func (w *wire) moveDeadline() {
 		return
 	}
 	w.moved = w.got
+	w.setDeadline()
+}
+
+func (w *wire) setDeadline() {
+	if w.conn == nil {
+		return
+	}
 	earned := time.Duration(w.got) * time.Second / time.Duration(w.rules.rate)
 	_ = w.conn.SetReadDeadline(w.start.Add(w.rules.timeout + earned))
 }

@@ -18,6 +18,9 @@ type Config struct {
 	// BodyBudgetBytes bounds all request bodies held at once. Four times
 	// MaxBodyBytes; whoever knows the memory limit should say a quarter of it.
 	BodyBudgetBytes int64
+	// MaxCoreValueBytes bounds one MessagePack value of an imported core, whose
+	// sum nothing bounds. 16 MiB.
+	MaxCoreValueBytes int
 	// MaxConns bounds the client connections. DefaultMaxConns.
 	MaxConns int
 	// MaxInFlight bounds the requests being handled. 65,536.
@@ -78,6 +81,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBodyBytes, 256<<20)
 	setDefault(&c.BodyBudgetBytes, 4*c.MaxBodyBytes)
+	setDefault(&c.MaxCoreValueBytes, 16<<20)
 	if c.MaxConns <= 0 {
 		c.MaxConns = DefaultMaxConns()
 	}

@@ -15,6 +15,13 @@ type Dispatcher interface {
 	Call(k dispatch.Key, req *codec.Request, dst []byte, c dispatch.Call) ([]byte, codec.Part, error)
 	// Send returns nil once the message is safe in a queue.
 	Send(k dispatch.Key, req *codec.Request, c dispatch.Call) error
+	// Stream gives the parts of the answer to sink as they come.
+	Stream(k dispatch.Key, req *codec.Request, c dispatch.Call, sink dispatch.Sink) (dispatch.StreamHandle, error)
+	// Wired reports whether Stream of k would not have to wait for the bus.
+	Wired(k dispatch.Key) bool
+	// Download calls fn with the parts of an answer that can outrun its reader,
+	// and leaves the rest with the bus until fn returns.
+	Download(k dispatch.Key, req *codec.Request, c dispatch.Call, fn func(part []byte, final bool) error) error
 	// Ask puts a message, already in the form of the bus, to a global service
 	// and appends its raw reply to dst.
 	Ask(kind codec.Kind, msg, dst []byte, timeout time.Duration) ([]byte, error)

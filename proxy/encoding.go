@@ -62,6 +62,11 @@ var inflaters = sync.Pool{New: func() any {
 	return &inflater{in: bufio.NewReaderSize(nil, 4<<10), raw: flate.NewReader(nil)}
 }}
 
+func (f *inflater) giveBack() {
+	f.in.Reset(nil)
+	inflaters.Put(f)
+}
+
 func (f *inflater) open(c coding, src io.Reader) (io.Reader, error) {
 	f.in.Reset(src)
 	if c == gzipped {
@@ -86,10 +91,7 @@ func (f *inflater) open(c coding, src io.Reader) (io.Reader, error) {
 // stream of empty blocks gets far.
 func (b *body) inflate(c coding, w *wire, rules *bodyRules) error {
 	f := inflaters.Get().(*inflater) //nolint:forcetypeassert // the pool's own
-	defer func() {
-		f.in.Reset(nil)
-		inflaters.Put(f)
-	}()
+	defer f.giveBack()
 	src, err := f.open(c, w)
 	if err == nil {
 		err = b.fill(src, rules, 0)

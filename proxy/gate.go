@@ -43,6 +43,12 @@ func (g *gate) enter() bool {
 	return true
 }
 
+// hold lets in somebody who is in already, and will leave twice.
+func (g *gate) hold() {
+	g.n.Add(1)
+	requestsInFlight.Inc()
+}
+
 func (g *gate) leave() {
 	g.n.Add(-1)
 	requestsInFlight.Dec()

@@ -26,7 +26,10 @@ const patience = 20 * time.Second
 type fakeDispatcher struct {
 	call func(k dispatch.Key, msg string, c dispatch.Call) (string, codec.Part, error)
 	send func(k dispatch.Key, msg string) error
-	ask  func(req codec.IAMRequest) (codec.IAMReply, error)
+	// stream and download are like call; their parts are bus messages.
+	stream   func(k dispatch.Key, msg string, sink dispatch.Sink) error
+	download func(k dispatch.Key, msg string, c dispatch.Call, fn func(part []byte, final bool) error) error
+	ask      func(req codec.IAMRequest) (codec.IAMReply, error)
 
 	mu   sync.Mutex
 	keys []dispatch.Key
@@ -64,6 +67,24 @@ func (f *fakeDispatcher) Send(k dispatch.Key, req *codec.Request, _ dispatch.Cal
 	}
 	return f.send(k, msg)
 }
+
+func (f *fakeDispatcher) Stream(k dispatch.Key, req *codec.Request, _ dispatch.Call, sink dispatch.Sink) (dispatch.StreamHandle, error) {
+	msg, err := f.note(k, req)
+	if err == nil {
+		err = f.stream(k, msg, sink)
+	}
+	return dispatch.StreamHandle{}, err
+}
+
+func (f *fakeDispatcher) Download(k dispatch.Key, req *codec.Request, c dispatch.Call, fn func(part []byte, final bool) error) error {
+	msg, err := f.note(k, req)
+	if err != nil {
+		return err
+	}
+	return f.download(k, msg, c, fn)
+}
+
+func (*fakeDispatcher) Wired(dispatch.Key) bool { return true }
 
 func (f *fakeDispatcher) Ask(_ codec.Kind, msg, dst []byte, _ time.Duration) ([]byte, error) {
 	req, err := codec.ParseIAMRequest(msg)
@@ -277,3 +298,5 @@ func post(path, token, body string) string {
 }
 
 const completionPath = "/api/v1/flow/f/service/text-completion"
+
+func newReader(text string) *bufio.Reader { return bufio.NewReader(strings.NewReader(text)) }

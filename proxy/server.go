@@ -26,8 +26,8 @@ const (
 	afterCut = 5 * time.Second
 )
 
-// rows is the route table. Three GETs are named so that `{kind}` does not answer
-// 405 for them: nothing is there.
+// rows is the route table. A GET is named so that `{kind}` does not answer 405 for
+// it: nothing is there.
 func rows() []row {
 	const get, post = fasthttp.MethodGet, fasthttp.MethodPost
 	return []row{
@@ -37,10 +37,11 @@ func rows() []row {
 		{get, "/api/v1/i18n/packs/{lang*}", "i18n", (*Server).languagePack},
 		{get, "/api/metrics", "metrics", (*Server).metricsUpstream},
 		{get, "/api/metrics/{path...}", "metrics", (*Server).metricsUpstream},
+		{post, "/api/v1/import-core", "import-core", (*Server).importCore},
+		{get, "/api/v1/export-core", "export-core", (*Server).exportCore},
+		{get, "/api/v1/document-stream", "document-stream", (*Server).documentStream},
 		{post, "/api/v1/{kind}", "global", (*Server).globalService},
 		{get, "/api/v1/socket", "none", (*Server).nothing},
-		{get, "/api/v1/export-core", "none", (*Server).nothing},
-		{get, "/api/v1/document-stream", "none", (*Server).nothing},
 		{post, "/api/v1/flow/{flow}/service/{kind}", "flow", (*Server).flowService},
 		{get, "/healthz", "health", (*Server).healthz},
 		{get, "/readyz", "health", (*Server).readyz},
@@ -67,6 +68,8 @@ type Server struct {
 	gate     gate
 	budget   budget
 	draining atomic.Bool
+	// streams are the goroutines behind streamed responses.
+	streams sync.WaitGroup
 
 	// Guarded by mu; set while the server runs.
 
@@ -159,6 +162,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if scanner != nil {
 		scanner.close()
 	}
+	s.streams.Wait() // they end with their responses
 	s.metrics.close()
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"sluice/codec"
 	"sluice/proxy/auth"
+	"sluice/proxy/core"
 	"sluice/proxy/dispatch"
 )
 
@@ -56,6 +57,9 @@ const (
 	beforeDispatch stage = iota
 	duringCall
 	duringSend
+	// duringStream: routes that the reference answers with 200 and too little.
+	// Whatever fails has a status of its own here, in any mode (G18, G19).
+	duringStream
 )
 
 // shape is how an error is written.
@@ -102,6 +106,8 @@ var outcomes = []outcome{
 	{is: errEncoding, usual: 415, strict: 415, shape: asText, message: "415: Unsupported Media Type"},
 	{is: errCharset, usual: 415, strict: 415, shape: asText, message: "415: Unsupported Media Type"},
 	{is: errUndecodable, usual: 400, strict: 400},
+	{is: core.ErrTruncated, usual: 400, strict: 400},
+	{is: core.ErrTooLarge, usual: 413, strict: 413},
 
 	{is: dispatch.ErrUnsupportedKind, usual: 200, strict: 404},
 	{is: dispatch.ErrUnavailable, usual: 503, strict: 503, retry: true},
@@ -118,6 +124,7 @@ var outcomes = []outcome{
 var (
 	tooLarge    = outcome{usual: 413, strict: 413, shape: asText}
 	notJSON     = outcome{usual: 200, strict: 400}
+	notCore     = outcome{usual: 400, strict: 400}
 	badRequest  = outcome{usual: 200, strict: 400, shape: asGateway}
 	badResponse = outcome{usual: 200, strict: 502, shape: asGateway}
 	unknownFlow = outcome{usual: 200, strict: 404}
@@ -140,6 +147,7 @@ func outcomeOf(err error) *outcome {
 func outcomeOfType(err error) *outcome {
 	var (
 		large   *tooLargeError
+		format  *core.FormatError
 		flow    *dispatch.UnknownFlowError
 		invalid *codec.Error
 		syntax  *codec.SyntaxError
@@ -147,6 +155,8 @@ func outcomeOfType(err error) *outcome {
 	switch {
 	case errors.As(err, &large):
 		return &tooLarge
+	case errors.As(err, &format):
+		return &notCore
 	case errors.As(err, &flow):
 		return &unknownFlow
 	case errors.As(err, &invalid):
@@ -170,6 +180,9 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, x *exchange, err error) {
 	case *jsonError:
 		s.answerError(ctx, e.status, e.text, asString, e.retry)
 		return
+	case *importError:
+		s.answerImport(ctx, x, e)
+		return
 	}
 	o := outcomeOf(err)
 	status, form := o.usual, o.shape
@@ -187,6 +200,11 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, x *exchange, err error) {
 		} else if o.shape == asGateway {
 			status = o.strict // 200 says that the message is in a queue
 		}
+	case duringStream:
+		status, form = o.strict, asString
+		if o == &notJSON {
+			status = badResponse.strict
+		}
 	case beforeDispatch:
 	}
 	if o == &unexpected {
@@ -196,6 +214,28 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, x *exchange, err error) {
 	if o.close {
 		closeAfter(ctx)
 	}
+}
+
+// answerImport says besides what went wrong how many values are stored.
+func (s *Server) answerImport(ctx *fasthttp.RequestCtx, x *exchange, e *importError) {
+	var refused *jsonError
+	status, text, retry := fasthttp.StatusBadGateway, "", false
+	if errors.As(e.cause, &refused) {
+		text = refused.text
+	} else {
+		o := outcomeOf(e.cause)
+		status, text, retry = o.strict, o.text(e.cause), o.retry
+		if o.is != nil {
+			text = o.is.Error()
+		}
+		if o == &unexpected {
+			s.cfg.Logger.Error("request failed", "route", x.route(), "error", e)
+		}
+	}
+	s.answerError(ctx, status, text, asString, retry)
+	body := ctx.Response.SwapBody(nil)
+	body = append(body[:len(body)-1], `, "stored": `...)
+	ctx.Response.SwapBody(append(strconv.AppendInt(body, int64(e.stored), 10), '}'))
 }
 
 func (s *Server) pick(o *outcome) int {

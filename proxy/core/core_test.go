@@ -215,6 +215,16 @@ func TestSourceErrorsPassThrough(t *testing.T) {
 	if _, err := NewReader(iotest.ErrReader(broken), 100, nil).Next(); !errors.Is(err, broken) {
 		t.Error(err)
 	}
+	// What came before the error, even together with it, goes first.
+	r := NewReader(iotest.DataErrReader(io.MultiReader(bytes.NewReader([]byte{1, 2}), iotest.ErrReader(broken))), 100, nil)
+	for range 2 {
+		if value, err := r.Next(); err != nil || len(value) != 1 {
+			t.Error(value, err)
+		}
+	}
+	if _, err := r.Next(); !errors.Is(err, broken) {
+		t.Error(err)
+	}
 }
 
 // TestForms: what other writers write and the contract accepts.

@@ -16,7 +16,7 @@ type Reader struct {
 	room       func(more int) error
 	window     []byte
 	start, end int // what the window holds beyond the values that were returned
-	done       bool
+	err        error // of the source; what came before it goes first
 }
 
 // NewReader returns a Reader of values of at most limit bytes. room is asked before
@@ -47,9 +47,15 @@ func (r *Reader) Next() ([]byte, error) {
 			r.start += int(e.at)
 			return value, nil
 		}
-		if err := r.more(); err != nil {
-			return nil, r.explain(err)
+		if r.err != nil {
+			return nil, r.explain(r.err)
 		}
+		if err := r.makeRoom(); err != nil {
+			return nil, err
+		}
+		var n int
+		n, r.err = r.src.Read(r.window[r.end:])
+		r.end += n
 	}
 }
 
@@ -62,25 +68,6 @@ func (r *Reader) explain(err error) error {
 		return io.EOF
 	}
 	return ErrTruncated
-}
-
-// more reads once into the window.
-func (r *Reader) more() error {
-	if r.done {
-		return io.EOF
-	}
-	if err := r.makeRoom(); err != nil {
-		return err
-	}
-	n, err := r.src.Read(r.window[r.end:])
-	r.end += n
-	switch {
-	case errors.Is(err, io.EOF):
-		r.done = true
-	case err != nil:
-		return err
-	}
-	return nil
 }
 
 // makeRoom leaves space behind what the window holds: by moving it to the front

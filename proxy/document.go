@@ -1,0 +1,70 @@
+package proxy
+
+import (
+	"encoding/base64"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/codec"
+	"sluice/pool"
+	"sluice/proxy/auth"
+	"sluice/proxy/dispatch"
+)
+
+// documentStream serves GET /api/v1/document-stream.
+func (s *Server) documentStream(ctx *fasthttp.RequestCtx, x *exchange) error {
+	workspace, err := s.admitStream(ctx, auth.DocumentStream)
+	if err != nil {
+		return err
+	}
+	id, err := requiredParameter(ctx, "document-id")
+	if err != nil {
+		return err
+	}
+	chunk, err := chunkParameter(ctx)
+	if err != nil {
+		return err
+	}
+	if ctx.IsHead() {
+		return headOnly(ctx)
+	}
+	d := &download{key: dispatch.Key{Kind: codec.Librarian}, bytes: documentBytes}
+	body := codec.AppendQuoted([]byte(`{"operation":"stream-document","document-id":`), id)
+	body = strconv.AppendInt(append(body, `,"chunk-size":`...), int64(chunk), 10)
+	if err := d.req.Parse(codec.Librarian, append(body, '}')); err != nil {
+		return err
+	}
+	d.req.SetWorkspaceText(workspace)
+	return s.download(ctx, x, d)
+}
+
+var errContent = &codec.Error{Member: "content", Reason: "must be base64", Response: true}
+
+// documentBytes makes the bytes of one part: each part's content is base64 of its
+// own.
+func documentBytes(dst, part []byte, _ bool) ([]byte, error) {
+	body := pool.Acquire(len(part))
+	defer body.Release()
+	out, what, err := codec.AppendResponse(body.B, codec.Librarian, part)
+	if err != nil {
+		return dst, err
+	}
+	body.B = out
+	if what.Failed {
+		return dst, serviceFailure(out)
+	}
+	content := codec.Value{Raw: out}.Get("content")
+	if !content.Truthy() {
+		return dst, nil
+	}
+	text, ok := content.String()
+	if !ok {
+		return dst, errContent
+	}
+	bytes, err := base64.StdEncoding.AppendDecode(dst, text)
+	if err != nil {
+		return dst, errContent
+	}
+	return bytes, nil
+}
