@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 // restarted without the services forgetting anything.
 type platform struct {
 	url     string // of the gateway, as in http://127.0.0.1:1
+	space   string // of topics
 	gateway *process
 
 	// The command line of the gateway, for a restart.
@@ -39,7 +41,7 @@ func startPlatform(t *testing.T, gatewayArgs ...string) *platform {
 	t.Helper()
 	space := fmt.Sprintf("clients%d-%d", time.Now().UnixNano(), spaces.Add(1))
 	dev := start(t, "dev", "--port", "0", "--amqp-url", brokertest.URL(t), "--topicspace", space)
-	p := &platform{}
+	p := &platform{space: space}
 	eventually(t, "the services are there", func() error {
 		select {
 		case <-dev.ended:
@@ -95,22 +97,18 @@ func (p *platform) user(t *testing.T, workspace, role string) string {
 	return key.Plaintext
 }
 
-// iam makes a request to the IAM service as the administrator.
+// iam makes a request to the IAM service.
 func (p *platform) iam(t *testing.T, body string, reply any) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/api/v1/iam", bytes.NewReader([]byte(body)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+p.admin)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK || bytes.HasPrefix(text, []byte(`{"error"`)) {
-		t.Fatalf("iam: %d %s %v", res.StatusCode, text, err)
+	p.post(t, "/api/v1/iam", body, reply)
+}
+
+// post makes a request that has to succeed.
+func (p *platform) post(t *testing.T, path, body string, reply any) {
+	t.Helper()
+	status, text, err := p.call(path, body)
+	if err != nil || status != http.StatusOK || bytes.HasPrefix(text, []byte(`{"error"`)) {
+		t.Fatalf("%s: %d %s %v", path, status, text, err)
 	}
 	if reply == nil {
 		return
@@ -118,6 +116,23 @@ func (p *platform) iam(t *testing.T, body string, reply any) {
 	if err := json.Unmarshal(text, reply); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// call makes a request as the administrator.
+func (p *platform) call(path, body string) (status int, reply []byte, err error) {
+	req, err := http.NewRequest(http.MethodPost, p.url+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+p.admin)
+	req.Close = true // nothing is left over when the test ends
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer res.Body.Close()
+	reply, err = io.ReadAll(res.Body)
+	return res.StatusCode, reply, err
 }
 
 // python runs a script of this directory against the platform. What the script

@@ -2,6 +2,6 @@ package clients
 
 import "testing"
 
-// The published Python SDK works unmodified: calls over HTTP, a streamed
-// completion over the socket, bulk import and export.
-func TestPythonSDK(t *testing.T) { startPlatform(t).python(t, "sdk") }
+// The published Python SDK works unmodified: calls over HTTP and over the socket,
+// a completion streamed.
+func TestPythonSDK(t *testing.T) { startPlatform(t).python(t, "sdk_calls") }

@@ -1,0 +1,10 @@
+package clients
+
+import "testing"
+
+// Raw frames by the Python library websockets: the multiplexed socket.
+func TestSocketFrames(t *testing.T) {
+	p := startPlatform(t)
+	p.startPaced(t)
+	p.python(t, "socket_frames")
+}
