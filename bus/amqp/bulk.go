@@ -37,7 +37,7 @@ func (k *bulk) serve(ctx context.Context, a *attachment) error {
 	var running sync.WaitGroup
 	// The lane ends with its connection.
 	defer running.Wait()
-	defer func() { _ = a.conn.CloseDeadline(k.bus.closeBy()) }()
+	defer func() { _ = a.conn.CloseDeadline(k.closeBy()) }()
 	lane := newConfirmLane(inner, k.bus, a.conn, k.bus.cfg.BulkWindow, k.bus.cfg.BulkWindowBytes)
 	passed := k.link.guard()
 	e, err := lane.open()
@@ -58,7 +58,7 @@ func (k *bulk) serve(ctx context.Context, a *attachment) error {
 func (k *bulk) watch(ctx context.Context, lane *confirmLane, a *attachment) error {
 	tick := time.NewTicker(min(k.bus.cfg.WatchdogInterval, k.bus.cfg.WatchdogTimeout))
 	defer tick.Stop()
-	dog := bulkWatchdog{lane: lane, since: time.Now()}
+	dog := bulkWatchdog{lane: lane, timeout: k.bus.cfg.WatchdogTimeout, since: time.Now()}
 	for {
 		select {
 		case b, ok := <-a.blocked:
@@ -67,19 +67,13 @@ func (k *bulk) watch(ctx context.Context, lane *confirmLane, a *attachment) erro
 				continue
 			}
 			a.wire.blocked.Store(b.Active)
-			if b.Active {
-				lane.window.Close(bus.Blocked)
-			} else {
-				lane.window.Open(bus.Blocked)
-			}
+			lane.block(b.Active)
 			k.bus.cfg.Logger.Warn("the message bus changed its mind about bulk", "blocked", b.Active, "reason", b.Reason)
 		case now := <-tick.C:
-			if a.wire.blocked.Load() || dog.progress() {
-				dog.since = now
-			} else if now.Sub(dog.since) > k.bus.cfg.WatchdogTimeout {
+			if err := dog.tick(now, a.wire.blocked.Load()); err != nil {
 				watchdogFailures.Inc()
 				a.wire.abort()
-				return fmt.Errorf("no message in bulk was confirmed within %v", k.bus.cfg.WatchdogTimeout)
+				return err
 			}
 		case err := <-a.closed:
 			return lost(err)
@@ -89,18 +83,14 @@ func (k *bulk) watch(ctx context.Context, lane *confirmLane, a *attachment) erro
 	}
 }
 
-// bulkWatchdog finds out a broker that takes everything and confirms nothing.
-type bulkWatchdog struct {
-	lane    *confirmLane
-	settled uint64
-	since   time.Time // when there was progress, or nothing to do
-}
-
-func (d *bulkWatchdog) progress() bool {
-	settled, waiting := d.lane.ring.progress()
-	moved := settled != d.settled
-	d.settled = settled
-	return moved || !waiting
+// closeBy is when the connection must be gone: no answer of the broker may take
+// longer than the watchdog allows.
+func (k *bulk) closeBy() time.Time {
+	by, limit := k.bus.closeBy(), time.Now().Add(k.bus.cfg.WatchdogTimeout)
+	if limit.Before(by) {
+		return limit
+	}
+	return by
 }
 
 // PublishAsync implements bus.Bus.

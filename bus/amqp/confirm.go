@@ -108,6 +108,15 @@ func (l *confirmLane) reopen() (e ears, err error) {
 	return e, amqp091.ErrClosed
 }
 
+// block makes publishers wait while the broker asks for it.
+func (l *confirmLane) block(on bool) {
+	if on {
+		l.window.Close(bus.Blocked)
+	} else {
+		l.window.Open(bus.Blocked)
+	}
+}
+
 // publish writes one message and waits until the broker has answered for it.
 func (l *confirmLane) publish(ctx context.Context, exchange string, p amqp091.Publishing) error {
 	w := waiters.Get().(*waiter)
@@ -133,7 +142,8 @@ var waiters = sync.Pool{New: func() any { return &waiter{make(chan error, 1)} }}
 func (w *waiter) Settled(_ uint64, err error) { w.outcome <- err }
 
 // publishAsync writes one message when there is room for it, and a channel. After
-// an error nothing was sent; errUndeclared asks for another try.
+// an error nothing was sent; errUndeclared asks for another try. Without an exchange
+// the message is for nobody: the broker confirms and forgets it.
 func (l *confirmLane) publishAsync(ctx context.Context, exchange string, p amqp091.Publishing, s bus.Settler, token uint64) error {
 	u := unconfirmed{to: s, token: token, cost: l.window.Cost(len(p.Body))}
 	for {
@@ -157,12 +167,12 @@ func (l *confirmLane) write(exchange string, p amqp091.Publishing, u unconfirmed
 	if l.ch == nil {
 		return errLaneDown
 	}
-	if _, ok := l.bus.declared.Load(exchange); !ok {
+	if _, ok := l.bus.declared.Load(exchange); !ok && exchange != "" {
 		return errUndeclared
 	}
 	u.number = l.bus.messages.Add(1)
 	p.DeliveryMode, p.MessageId = amqp091.Persistent, l.name.set(l.bus, u.number)
-	if u.confirmation, err = l.ch.PublishWithDeferredConfirm(exchange, "", true, false, p); err != nil {
+	if u.confirmation, err = l.ch.PublishWithDeferredConfirm(exchange, "", exchange != "", false, p); err != nil {
 		l.down() // closed under us, or the socket failed before the message was complete
 		return errLaneDown
 	}

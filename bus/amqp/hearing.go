@@ -66,8 +66,10 @@ func (h *hearing) settle(all bool) bool {
 	cost := 0
 	for i := range batch {
 		u := &batch[i]
-		u.to.Settled(u.token, h.outcome(u))
 		cost += u.cost
+		if u.to != nil {
+			u.to.Settled(u.token, h.outcome(u))
+		}
 	}
 	n := len(batch)
 	clear(batch)

@@ -10,7 +10,7 @@ import (
 
 // unconfirmed is a message that the broker has not answered for.
 type unconfirmed struct {
-	to           bus.Settler
+	to           bus.Settler // nil: nobody wants to know
 	token        uint64
 	number       uint64 // its name
 	cost         int    // what it took of the window

@@ -68,9 +68,15 @@ func cases(h Harness) []testCase {
 		{"subscription close twice", testSubscriptionCloseTwice},
 		{"bus close", testBusClose},
 		{"concurrent use", testConcurrentUse},
+		{"bulk is settled in order", testAsyncOrder},
+		{"bulk without a queue is refused", testAsyncUnroutable},
+		{"bulk refuses", testAsyncRefused},
+		{"bulk waits for room", testAsyncBackpressure},
+		{"private queue drops the oldest", testMaxBytes},
 	}
 	if h.Disrupt != nil {
-		all = append(all, testCase{"connection loss", testConnectionLoss}, testCase{"connection loss gives back", testLossRedelivers})
+		all = append(all, testCase{"connection loss", testConnectionLoss}, testCase{"connection loss gives back", testLossRedelivers},
+			testCase{"connection loss in bulk", testAsyncLoss})
 	}
 	if h.DeleteExchange != nil {
 		all = append(all, testCase{"refresh replies", testRefreshReplies}, testCase{"refresh requests", testRefreshRequests})

@@ -148,6 +148,7 @@ func (b *Bus) Subscribe(_ context.Context, c bus.Consumer) (bus.Subscription, er
 	}
 	s := newSubscription(b, c, e.queue(c, b.limits))
 	b.subs[s] = struct{}{}
+	s.own()
 	go s.run()
 	return s, nil
 }

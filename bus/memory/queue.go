@@ -20,7 +20,7 @@ type queue struct {
 	wake    sync.Cond // consumers wait on it
 	ready   list      // by seq
 	lastSeq uint64
-	idle    int           // consumers that would take one more at once
+	owner   *subscription // the consumer of a queue without a name
 	room    chan struct{} // closed when a message leaves; nil while nobody waits for that
 }
 
@@ -60,11 +60,15 @@ func (q *queue) append(d *delivery) {
 	q.wake.Broadcast()
 }
 
-// dropHead drops the oldest messages until the rest is within bounds. What a
-// consumer waits for does not count: with the broker it is not in the queue. mu is
-// held.
+// dropHead drops the oldest messages until the rest is within bounds. What its
+// consumer may take at once does not count: with the broker that is not in the
+// queue. mu is held.
 func (q *queue) dropHead() {
-	for q.ready.len > q.idle && (q.ready.bytes > q.maxBytes || q.ready.len > q.limits.messages) {
+	free := 0
+	if q.owner != nil {
+		free = q.owner.prefetch - q.owner.held.len
+	}
+	for q.ready.len > free && (q.ready.bytes > q.maxBytes || q.ready.len > q.limits.messages) {
 		d := q.ready.head
 		q.ready.remove(d)
 		d.recycle()
@@ -145,18 +149,9 @@ func (q *queue) next(s *subscription) *delivery {
 				return d
 			}
 		}
-		q.wait(s)
+		q.wake.Wait()
 	}
 	return nil
-}
-
-// wait is for a consumer that has nothing to do. mu is held.
-func (q *queue) wait(s *subscription) {
-	if s.held.len < s.prefetch {
-		q.idle++
-		defer func() { q.idle-- }()
-	}
-	q.wake.Wait()
 }
 
 // pop takes the first message that has not expired. mu is held.

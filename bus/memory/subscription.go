@@ -37,6 +37,16 @@ func newSubscription(b *Bus, c bus.Consumer, q *queue) *subscription {
 	return s
 }
 
+// own tells a queue without a name whose it is.
+func (s *subscription) own() {
+	if s.queue.name != "" {
+		return
+	}
+	s.queue.mu.Lock()
+	s.queue.owner = s
+	s.queue.mu.Unlock()
+}
+
 // run is the subscription's goroutine. Close or Bus.Close ends it.
 func (s *subscription) run() {
 	defer close(s.ended)
