@@ -44,6 +44,7 @@ func TestStalledSocket(t *testing.T) {
 		_, err := b.Publish(within(t, time.Minute), &m)
 		return err == nil
 	})
+	p.cut() // what is stalled and idle would hold up Close
 }
 
 // A broker that takes everything and does nothing is found out.
@@ -68,6 +69,7 @@ func TestWatchdog(t *testing.T) {
 		_, err := b.Publish(within(t, time.Minute), &m)
 		return err == nil && seen.Load() > 1
 	})
+	p.cut() // what is idle was not found out, and would hold up Close
 }
 
 // gate records whether a request could be sent when the interruption was reported.
@@ -245,5 +247,19 @@ func TestNoCredentialsInErrorsOrLogs(t *testing.T) {
 	}
 	if said += log.String(); strings.Contains(said, "hunter2") {
 		t.Errorf("the password is in %s", said)
+	}
+}
+
+// A broker that says nothing any more does not make Close late.
+func TestCloseWithMuteBroker(t *testing.T) {
+	p := newProxy(t, brokertest.URL(t))
+	b, err := Open(Config{URLs: []string{p.url}, Logger: quiet}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the bus is ready", func() bool { return b.Ready() == nil })
+	p.downstream(stall)
+	if err := b.Close(within(t, 2*time.Second)); err != nil {
+		t.Errorf("close: %v", err)
 	}
 }

@@ -150,12 +150,17 @@ func (p *proxy) all() []*pair {
 	return append([]*pair(nil), p.pairs...)
 }
 
-// close also refuses what comes later.
-func (p *proxy) close() {
-	_ = p.listener.Close()
+// cut drops the connections of now.
+func (p *proxy) cut() {
 	for _, c := range p.all() {
 		c.cut()
 	}
+}
+
+// close also refuses what comes later.
+func (p *proxy) close() {
+	_ = p.listener.Close()
+	p.cut()
 	p.done.Wait()
 }
 
