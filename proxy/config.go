@@ -65,6 +65,12 @@ type Config struct {
 	SocketPing, SocketDead time.Duration
 	// SocketCloseWait bounds the closing handshake. 5 s.
 	SocketCloseWait time.Duration
+	// ImportConfirmWait bounds how long an import that ends may take to learn what
+	// became of its last messages. 8 s.
+	ImportConfirmWait time.Duration
+	// ExportBlockBytes bounds what waits in the broker for one export with
+	// `?overflow=block`; beyond it the oldest is dropped. 64 MiB.
+	ExportBlockBytes int
 
 	// Upstream is where the metrics proxy fetches from. Nil: http://prometheus:9090.
 	Upstream *url.URL
@@ -101,6 +107,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SocketPing, 40*time.Second)
 	setDefault(&c.SocketDead, 120*time.Second)
 	setDefault(&c.SocketCloseWait, 5*time.Second)
+	setDefault(&c.ImportConfirmWait, 8*time.Second)
+	setDefault(&c.ExportBlockBytes, 64<<20)
 	setDefault(&c.UpstreamTimeout, 300*time.Second)
 	if c.Upstream == nil {
 		c.Upstream = &url.URL{Scheme: "http", Host: "prometheus:9090"}

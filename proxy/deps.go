@@ -27,6 +27,17 @@ type Dispatcher interface {
 	Ask(kind codec.Kind, msg, dst []byte, timeout time.Duration) ([]byte, error)
 }
 
+// FlowStreams joins imports and exports to an interface of a flow; *dispatch.Table
+// is one. Its methods are called concurrently.
+type FlowStreams interface {
+	// Outlet is where an import publishes.
+	Outlet(workspace, flow, iface string) (*dispatch.Outlet, error)
+	// Tap gives tap what is published, encoded once for all taps.
+	Tap(workspace, flow, iface string, encode func(dst, msg []byte) ([]byte, error), tap dispatch.Tap) (end func(), err error)
+	// BlockingTap is for an export whose reader may take its time.
+	BlockingTap(workspace, flow, iface string, maxBytes int) (*dispatch.BlockingTap, error)
+}
+
 // Authenticator finds out whom a token stands for; *auth.Authenticator is one. It
 // is called concurrently and borrows the token.
 type Authenticator interface {
@@ -38,9 +49,11 @@ type Deps struct {
 	Dispatcher    Dispatcher
 	Authenticator Authenticator
 	Authoriser    auth.Authoriser
+	FlowStreams   FlowStreams
 }
 
 var (
 	_ Dispatcher    = (*dispatch.Table)(nil)
+	_ FlowStreams   = (*dispatch.Table)(nil)
 	_ Authenticator = (*auth.Authenticator)(nil)
 )

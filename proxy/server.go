@@ -43,6 +43,8 @@ func rows() []row {
 		{post, "/api/v1/{kind}", "global", (*Server).globalService},
 		{get, "/api/v1/socket", "none", (*Server).nothing},
 		{post, "/api/v1/flow/{flow}/service/{kind}", "flow", (*Server).flowService},
+		{get, "/api/v1/flow/{flow}/import/{kind}", "import", (*Server).importStream},
+		{get, "/api/v1/flow/{flow}/export/{kind}", "export", (*Server).exportStream},
 		{get, "/healthz", "health", (*Server).healthz},
 		{get, "/readyz", "health", (*Server).readyz},
 	}
@@ -56,6 +58,7 @@ type Server struct {
 	dispatcher    Dispatcher
 	authenticator Authenticator
 	authoriser    auth.Authoriser
+	flowStreams   FlowStreams
 	routes        *table
 	unrouted      *routeMetrics
 	rules         bodyRules
@@ -68,6 +71,8 @@ type Server struct {
 	gate     gate
 	budget   budget
 	draining atomic.Bool
+	// importing is how many bytes all imports have read and not yet published.
+	importing atomic.Int64
 	// streams are the goroutines behind streamed responses.
 	streams sync.WaitGroup
 
@@ -87,6 +92,7 @@ func New(cfg Config, deps Deps) *Server {
 		dispatcher:    deps.Dispatcher,
 		authenticator: deps.Authenticator,
 		authoriser:    deps.Authoriser,
+		flowStreams:   deps.FlowStreams,
 		routes:        compile(rows()),
 		unrouted:      metricsOf("none"),
 		metrics:       newMetricsProxy(cfg.Upstream, cfg.UpstreamTimeout),

@@ -110,7 +110,7 @@ func (g *gateway) openDoors() error {
 		Upstream:        upstream,
 		Ready:           g.ready,
 		Logger:          g.log,
-	}, proxy.Deps{Dispatcher: g.table, Authenticator: g.auth, Authoriser: auth.NewRoleTable(g.iam())})
+	}, proxy.Deps{Dispatcher: g.table, Authenticator: g.auth, Authoriser: auth.NewRoleTable(g.iam()), FlowStreams: g.table})
 	return failure(g.openPorts())
 }
 
