@@ -10,6 +10,7 @@ import (
 
 	"sluice/bus"
 	"sluice/codec"
+	"sluice/pool"
 )
 
 func TestNothingIsAllocated(t *testing.T) {
@@ -20,6 +21,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	var id idText
 	var slotIndex uint16
 	dst := make([]byte, 0, 4096)
+	sink := &finals{end: make(chan struct{}, 1)}
 	for _, c := range []struct {
 		name string
 		run  func()
@@ -54,6 +56,21 @@ func TestNothingIsAllocated(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		{"whole stream", func() {
+			if _, err := s.table.Stream(completion, s.request, Call{}, sink); err != nil {
+				t.Fatal(err)
+			}
+			<-sink.end
+		}},
+		{"cancelled stream", func() {
+			w := s.table.wait(Call{})
+			svc.enter()
+			slot := p.openSink(svc, sink, &w)
+			h := StreamHandle{slot, slot.generationNow()}
+			if err := slot.launched(h.generation, nil); err != nil || !h.Cancel() {
+				t.Fatal(err)
+			}
+		}},
 	} {
 		if n := testing.AllocsPerRun(1000, c.run); n != 0 {
 			t.Errorf("%s: %v allocations", c.name, n)
@@ -61,6 +78,18 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 	_ = slotIndex
 }
+
+// finals tells of final parts.
+type finals struct{ end chan struct{} }
+
+func (f *finals) Part(body *pool.Buffer, final bool) {
+	body.Release()
+	if final {
+		f.end <- struct{}{}
+	}
+}
+
+func (f *finals) Fail(err error) { panic(err) }
 
 // TestManyFlowsAllocateLittle defines 10,000 flows of 23 interfaces over 100
 // workspaces and wires all services of 1,000.

@@ -37,9 +37,7 @@ func (t *Table) BlockingTap(workspace, flow, iface string, maxBytes int) (*Block
 		table: t, messages: make(chan *bus.Delivery, blockingPrefetch),
 		cut: make(chan struct{}), closed: make(chan struct{}),
 	}
-	err := b.open(workspace, flow, iface, maxBytes)
-	if err != nil {
-		countFailure(err)
+	if err := b.open(workspace, flow, iface, maxBytes); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -63,13 +61,14 @@ func (b *BlockingTap) open(workspace, flow, iface string, maxBytes int) (err err
 	ctx, cancel := context.WithTimeout(t.ctx, wireTimeout)
 	defer cancel()
 	b.subscription, err = t.bus.Subscribe(ctx, bus.Consumer{
-		Topic: b.link.topic, Prefetch: blockingPrefetch, Handler: b.take,
+		Topic: b.link.topic, Prefetch: blockingPrefetch, MaxBytes: maxBytes, Handler: b.take,
 	})
 	if err != nil {
 		t.links.remove(b.link)
 		<-t.blockingTaps
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	exportConsumers.Inc()
 	return nil
 }
 
@@ -139,6 +138,7 @@ func (b *BlockingTap) close() {
 	if err := b.subscription.Close(ctx); err != nil {
 		t.config.Log.Warn("cannot close an export", "topic", b.link.topic.Exchange, "error", err)
 	}
+	exportConsumers.Dec()
 	<-t.blockingTaps
 	for {
 		select {

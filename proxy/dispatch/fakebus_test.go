@@ -11,6 +11,7 @@ import (
 // fakeBus does what its script says and remembers what it was asked.
 type fakeBus struct {
 	// script; nil means success at once
+	onAsync     func(ctx context.Context, m *bus.Message, s Settler, token uint64) error
 	onPublish   func(ctx context.Context, m *bus.Message) (bus.Receipt, error)
 	onSubscribe func(ctx context.Context, c bus.Consumer) error
 	onRefresh   func(ctx context.Context) error
@@ -39,6 +40,14 @@ func (b *fakeBus) Publish(ctx context.Context, m *bus.Message) (bus.Receipt, err
 		return bus.Receipt{}, nil
 	}
 	return b.onPublish(ctx, m)
+}
+
+// PublishAsync keeps silent about the outcome unless the script says otherwise.
+func (b *fakeBus) PublishAsync(ctx context.Context, m *bus.Message, s Settler, token uint64) error {
+	if b.onAsync == nil {
+		return nil
+	}
+	return b.onAsync(ctx, m, s, token)
 }
 
 func (b *fakeBus) Subscribe(ctx context.Context, c bus.Consumer) (bus.Subscription, error) {

@@ -110,6 +110,7 @@ func (f *feed) begin() {
 		return
 	}
 	f.subscription = subscription
+	exportConsumers.Inc()
 }
 
 // over reports whether the feed takes no more taps.
@@ -187,6 +188,7 @@ func (f *feed) unsubscribe() {
 	if err := f.subscription.Close(ctx); err != nil {
 		f.table.config.Log.Warn("cannot close an export", "topic", f.link.topic.Exchange, "error", err)
 	}
+	exportConsumers.Dec()
 }
 
 // entries returns the taps, not to be changed.

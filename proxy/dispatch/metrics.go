@@ -39,6 +39,10 @@ var (
 )
 
 var (
+	exportConsumers = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "sluice_export_consumers",
+		Help: "Consumers on the bus for exports: one per interface that is tapped, one per blocking tap.",
+	})
 	exportMessages = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "sluice_export_messages_total",
 		Help: "Messages encoded for export, once each, however many sockets share them.",

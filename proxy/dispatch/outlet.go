@@ -54,7 +54,7 @@ func (o *Outlet) Publish(ctx context.Context, body []byte, s Settler, token uint
 	p.to, p.token = s, token
 	p.holders.Store(2)
 	p.message = bus.Message{To: o.link.topic, Body: body}
-	err := o.table.publishAsync(ctx, &p.message, p, 0)
+	err := o.table.bus.PublishAsync(ctx, &p.message, p, 0)
 	p.done()
 	if err != nil {
 		p.done()

@@ -33,7 +33,7 @@ type Pending struct {
 
 var (
 	_ bus.Replies = (*Pending)(nil)
-	_ Settler     = (*Pending)(nil)
+	_ bus.Settler = (*Pending)(nil)
 )
 
 // NewPending returns a table for as many calls at once; 0 or anything above

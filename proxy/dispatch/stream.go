@@ -70,7 +70,7 @@ func (t *Table) queueLater(slot *slot, s *service, body []byte, w *wait) error {
 		return err
 	}
 	slot.message = bus.Message{To: s.request, Body: body}
-	err := t.publishAsync(&slot.context, &slot.message, t.pending, slot.token())
+	err := t.bus.PublishAsync(&slot.context, &slot.message, t.pending, slot.token())
 	slot.context.release()
 	slot.message.Body = nil
 	if err != nil {

@@ -1,8 +1,6 @@
 package dispatch
 
-import (
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // Tap takes the frames of an export stream. Its methods are called one at a time,
 // from goroutines of the bus and of whoever stops the flow, and with no lock of
@@ -36,7 +34,6 @@ func (t *Table) Tap(workspace, flow, iface string, encode func(dst, msg []byte) 
 	for {
 		f, err := t.feed(workspace, flow, iface, encode)
 		if err != nil {
-			countFailure(err)
 			return nil, err
 		}
 		e := &tapEntry{tap: tap}
