@@ -10,7 +10,7 @@ import (
 // Window bounds the messages that are on their way and not settled, by number and
 // by bytes. Whoever finds no room waits in turn. An implementation of Bus uses it
 // for PublishAsync. Make it with NewWindow; all methods may be called concurrently.
-// Taking and giving back allocate nothing once the pool is warm.
+// Taking and giving back allocate nothing in the steady state.
 type Window struct {
 	// set once
 	maxMessages int
@@ -21,6 +21,7 @@ type Window struct {
 	bytes       int // taken
 	closed      Closure
 	first, last *turn // who waits
+	spare       *turn // for who comes next, linked by next
 }
 
 // Closure is a set of reasons why a Window lets nobody in.
@@ -43,8 +44,6 @@ type turn struct {
 	prev, next *turn
 }
 
-var turns = sync.Pool{New: func() any { return &turn{granted: make(chan struct{}, 1)} }}
-
 // errWindow is the cause of ErrBusy when nothing got room in time.
 var errWindow = errors.New("too many messages await their confirmation")
 
@@ -65,15 +64,10 @@ func (w *Window) Take(ctx context.Context, n int, gone <-chan struct{}) error {
 		w.mu.Unlock()
 		return nil
 	}
-	t := turns.Get().(*turn)
-	t.bytes = n
-	w.append(t)
+	t := w.enter(n)
 	w.mu.Unlock()
 	err := t.wait(ctx, gone)
-	if err != nil {
-		w.leave(t)
-	}
-	turns.Put(t)
+	w.leave(t, err != nil)
 	return err
 }
 
@@ -88,18 +82,34 @@ func (t *turn) wait(ctx context.Context, gone <-chan struct{}) error {
 	}
 }
 
-// leave ends the wait of t, which may have got room at the last moment.
-func (w *Window) leave(t *turn) {
+// enter puts somebody at the end of the line. Needs mu.
+func (w *Window) enter(n int) *turn {
+	t := w.spare
+	if t == nil {
+		t = &turn{granted: make(chan struct{}, 1)}
+	} else {
+		w.spare, t.next = t.next, nil
+	}
+	t.bytes = n
+	w.append(t)
+	return t
+}
+
+// leave ends the wait of t, which may have got room in the moment it gave up.
+func (w *Window) leave(t *turn, gaveUp bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	select {
-	case <-t.granted:
-		w.messages--
-		w.bytes -= t.bytes
-	default:
-		w.remove(t)
+	if gaveUp {
+		select {
+		case <-t.granted:
+			w.messages--
+			w.bytes -= t.bytes
+		default:
+			w.remove(t)
+		}
+		w.admit() // it may have stood in the way of smaller ones
 	}
-	w.admit() // t may have stood in the way of smaller ones
+	w.spare, t.next = t, w.spare
 }
 
 // Cost is what a message of n bytes takes of the window.

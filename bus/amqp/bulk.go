@@ -37,7 +37,7 @@ func (k *bulk) serve(ctx context.Context, a *attachment) error {
 	var running sync.WaitGroup
 	// The lane ends with its connection.
 	defer running.Wait()
-	defer func() { _ = a.conn.CloseDeadline(k.closeBy()) }()
+	defer func() { _ = a.conn.CloseDeadline(k.bus.closeBy()) }()
 	lane := newConfirmLane(inner, k.bus, a.conn, k.bus.cfg.BulkWindow, k.bus.cfg.BulkWindowBytes)
 	passed := k.link.guard()
 	e, err := lane.open()
@@ -81,16 +81,6 @@ func (k *bulk) watch(ctx context.Context, lane *confirmLane, a *attachment) erro
 			return ctx.Err()
 		}
 	}
-}
-
-// closeBy is when the connection must be gone: no answer of the broker may take
-// longer than the watchdog allows.
-func (k *bulk) closeBy() time.Time {
-	by, limit := k.bus.closeBy(), time.Now().Add(k.bus.cfg.WatchdogTimeout)
-	if limit.Before(by) {
-		return limit
-	}
-	return by
 }
 
 // PublishAsync implements bus.Bus.

@@ -64,16 +64,28 @@ func (q *queue) append(d *delivery) {
 // consumer may take at once does not count: with the broker that is not in the
 // queue. mu is held.
 func (q *queue) dropHead() {
-	free := 0
-	if q.owner != nil {
-		free = q.owner.prefetch - q.owner.held.len
+	if q.within(q.ready.len, q.ready.bytes) {
+		return
 	}
-	for q.ready.len > free && (q.ready.bytes > q.maxBytes || q.ready.len > q.limits.messages) {
-		d := q.ready.head
+	first, messages, bytes := q.ready.head, q.ready.len, q.ready.bytes
+	for free := q.owner.free(); free > 0 && first != nil; free-- {
+		messages--
+		bytes -= len(first.Body)
+		first = first.next
+	}
+	for first != nil && !q.within(messages, bytes) {
+		d := first
+		first = d.next
+		messages--
+		bytes -= len(d.Body)
 		q.ready.remove(d)
 		d.recycle()
 		droppedHead.Inc()
 	}
+}
+
+func (q *queue) within(messages, bytes int) bool {
+	return bytes <= q.maxBytes && messages <= q.limits.messages
 }
 
 // fits reports whether n more bytes may enter. An empty queue takes anything,

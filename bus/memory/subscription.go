@@ -47,6 +47,14 @@ func (s *subscription) own() {
 	s.queue.mu.Unlock()
 }
 
+// free returns how many messages it may take at once. queue.mu is held.
+func (s *subscription) free() int {
+	if s == nil {
+		return 0
+	}
+	return s.prefetch - s.held.len
+}
+
 // run is the subscription's goroutine. Close or Bus.Close ends it.
 func (s *subscription) run() {
 	defer close(s.ended)
