@@ -142,6 +142,8 @@ func (w *writer) add(it *item) {
 			part = it.body.B
 		}
 		w.out.B = endText(it.from.appendPayload(w.out.B, part, it.final), from)
+	case it.body == nil: // a ping
+		w.out.B = appendHeader(w.out.B, it.op, 0)
 	default:
 		w.out.B = appendHeader(w.out.B, it.op, len(it.body.B))
 		w.bytes(it.body.B)
