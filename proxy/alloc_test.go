@@ -18,8 +18,8 @@ import (
 // stubDispatcher translates for real and answers at once, without allocating.
 type stubDispatcher struct {
 	Dispatcher // nil: what is not below is never called
-	msg   []byte
-	calls int
+	msg        []byte
+	calls      int
 }
 
 var stubAnswer = []byte(`{"response":"hello","error":null,"in_token":1,"out_token":2,"model":"m","end_of_stream":true}`)

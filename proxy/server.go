@@ -41,7 +41,7 @@ func rows() []row {
 		{get, "/api/v1/export-core", "export-core", (*Server).exportCore},
 		{get, "/api/v1/document-stream", "document-stream", (*Server).documentStream},
 		{post, "/api/v1/{kind}", "global", (*Server).globalService},
-		{get, "/api/v1/socket", "none", (*Server).nothing},
+		{get, "/api/v1/socket", "socket", (*Server).socket},
 		{post, "/api/v1/flow/{flow}/service/{kind}", "flow", (*Server).flowService},
 		{get, "/api/v1/flow/{flow}/import/{kind}", "import", (*Server).importStream},
 		{get, "/api/v1/flow/{flow}/export/{kind}", "export", (*Server).exportStream},

@@ -68,7 +68,7 @@ func (r requirement) met(id *Identity, target Target) bool {
 func (t *RoleTable) owns(id *Identity, own ownership, a *Access, target Target) (bool, error) {
 	switch own {
 	case ownPassword:
-		return id.reaches(target) && string(a.UserID) == id.UserID, nil
+		return id.Reaches(target) && string(a.UserID) == id.UserID, nil
 	case ownUser:
 		return id.Allows(capKeysSelf, target) && string(a.UserID) == id.UserID, nil
 	case ownKey:

@@ -56,6 +56,6 @@ func (id *Identity) Allows(c Capability, t Target) bool {
 // allowsEverywhere is Allows for what concerns all workspaces at once.
 func (id *Identity) allowsEverywhere(c Capability) bool { return id.grants.wide.has(c) }
 
-// reaches reports whether the target is in reach without any capability: one's
+// Reaches reports whether the target is in reach without any capability: one's
 // own workspace, or any for whoever has a role of scope "*".
-func (id *Identity) reaches(t Target) bool { return t.ownOf(id) || id.grants.wide != 0 }
+func (id *Identity) Reaches(t Target) bool { return t.ownOf(id) || id.grants.wide != 0 }
