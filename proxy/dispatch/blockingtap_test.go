@@ -31,7 +31,7 @@ func TestBlockingTap(t *testing.T) {
 		}
 		return nil
 	})
-	if err != full || !slices.Equal(got, want) {
+	if !errors.Is(err, full) || !slices.Equal(got, want) {
 		t.Errorf("%d messages, %v", len(got), err)
 	}
 	f.publish(stored, want...) // nobody reads these

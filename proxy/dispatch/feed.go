@@ -39,7 +39,7 @@ type feed struct {
 	done   chan struct{} // closed when it has begun, or will not
 
 	// written before done is closed
-	link         *link
+	link         *link            // nil: there is nothing to tap
 	subscription bus.Subscription // nil: it has not begun
 	err          error
 
@@ -58,10 +58,11 @@ func (t *Table) feed(workspace, id, iface string, encode func(dst, msg []byte) (
 		key: feedKey{flowKey{strings.Clone(workspace), strings.Clone(id)}, strings.Clone(iface)},
 	}
 	l, err := t.link(workspace, id, iface, fresh.cut)
+	fresh.link = l
 	if err != nil {
+		close(fresh.done) // should it have been cut
 		return nil, err
 	}
-	fresh.link = l
 	f := t.feeds.join(fresh)
 	if f == fresh {
 		fresh.begin()
@@ -179,7 +180,9 @@ func (f *feed) retire() {
 // unsubscribe gives the consumer back, in the background.
 func (f *feed) unsubscribe() {
 	<-f.done
-	f.table.links.remove(f.link)
+	if f.link != nil {
+		f.table.links.remove(f.link)
+	}
 	if f.subscription == nil {
 		return
 	}

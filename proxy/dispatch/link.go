@@ -25,8 +25,9 @@ type links struct {
 	of map[flowKey]map[*link]struct{}
 }
 
-// link ties a stream to an interface. OnCut is called at most once, and not after
-// the links' remove has returned true. The error is *UnknownFlowError,
+// link ties a stream to an interface. OnCut is called at most once, not after the
+// links' remove has returned true, but possibly before link returns, also with an
+// error. The error is *UnknownFlowError,
 // ErrUnsupportedKind or ErrUnavailable.
 func (t *Table) link(workspace, id, iface string, onCut func(err error)) (*link, error) {
 	topic, text, err := t.streamTopic(workspace, id, iface)

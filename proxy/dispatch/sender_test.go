@@ -192,3 +192,47 @@ func TestCannotDeclare(t *testing.T) {
 	}
 	closeTable(t, table)
 }
+
+// TestWorkOnTheMemoryBus: nothing is scripted here.
+func TestWorkOnTheMemoryBus(t *testing.T) {
+	f := newFixture(t, Config{})
+	f.table.StartFlow("acme", "main", record("main"))
+	r := newRecorder(t)
+	_, err := f.table.Stream(load, work(t), Call{}, r)
+	if err == nil {
+		_, err = r.wait()
+	}
+	if !errors.Is(err, ErrNoService) {
+		t.Errorf("nobody takes it: %v", err)
+	}
+	f.swallow("flow:tg:text-load:main")
+	f.swallow("flow:tg:triples-store:main")
+	r = newRecorder(t)
+	if _, err := f.table.Stream(load, work(t), Call{}, r); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.wait(); err != nil || !slices.Equal(got, []string{"nothing"}) {
+		t.Errorf("%q, %v", got, err)
+	}
+	o, err := f.table.Outlet("acme", "main", "triples-store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	var told outcomes
+	for i := range uint64(1000) {
+		if err := o.Publish(t.Context(), []byte("work"), &told, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitUntil(t, "all are settled", func() bool {
+		told.mu.Lock()
+		defer told.mu.Unlock()
+		return told.n == 1000 && len(told.of) == 1000
+	})
+	for token, err := range told.of {
+		if err != nil {
+			t.Errorf("%d: %v", token, err)
+		}
+	}
+}
