@@ -81,7 +81,14 @@ func (r *Request) DisableStreaming() {
 	}
 }
 
-var literalFalse = []byte("false")
+// EnableStreaming makes `streaming` true for kinds that have it.
+func (r *Request) EnableStreaming() {
+	if r.kind.CanStream() {
+		r.setRaw("streaming", literalTrue)
+	}
+}
+
+var literalFalse, literalTrue = []byte("false"), []byte("true")
 
 func (r *Request) setText(name, text string) {
 	from := len(r.spare)

@@ -126,6 +126,13 @@ func TestDisableStreaming(t *testing.T) {
 		if got := r.Member("streaming").Truthy(); got == k.CanStream() {
 			t.Errorf("%v: streaming %v", k, got)
 		}
+		if err := r.Parse(k, []byte(`{"streaming":0}`)); err != nil {
+			t.Fatal(err)
+		}
+		r.EnableStreaming()
+		if got := string(r.Member("streaming").Raw) == "true"; got != k.CanStream() {
+			t.Errorf("%v: streaming %v", k, got)
+		}
 	}
 }
 

@@ -27,13 +27,14 @@ func (s *Server) exportCore(ctx *fasthttp.RequestCtx, x *exchange) error {
 	if ctx.IsHead() {
 		return headOnly(ctx)
 	}
-	d := &download{key: dispatch.Key{Kind: codec.Knowledge}, bytes: coreBytes, empty: errNoCore}
+	d := &download{key: dispatch.Key{Kind: codec.Knowledge}, bytes: coreBytes, empty: errNoCore, typ: bytesType}
 	body := codec.AppendQuoted([]byte(`{"operation":"get-kg-core","id":`), id)
 	if err := d.req.Parse(codec.Knowledge, append(body, '}')); err != nil {
 		return err
 	}
 	d.req.SetWorkspaceText(workspace)
-	return s.download(ctx, x, d)
+	x.stage = duringStream
+	return s.download(ctx, d)
 }
 
 // headOnly answers a HEAD: what the request asks for is allowed; whether it is

@@ -29,14 +29,15 @@ func (s *Server) documentStream(ctx *fasthttp.RequestCtx, x *exchange) error {
 	if ctx.IsHead() {
 		return headOnly(ctx)
 	}
-	d := &download{key: dispatch.Key{Kind: codec.Librarian}, bytes: documentBytes}
+	d := &download{key: dispatch.Key{Kind: codec.Librarian}, bytes: documentBytes, typ: bytesType}
 	body := codec.AppendQuoted([]byte(`{"operation":"stream-document","document-id":`), id)
 	body = strconv.AppendInt(append(body, `,"chunk-size":`...), int64(chunk), 10)
 	if err := d.req.Parse(codec.Librarian, append(body, '}')); err != nil {
 		return err
 	}
 	d.req.SetWorkspaceText(workspace)
-	return s.download(ctx, x, d)
+	x.stage = duringStream
+	return s.download(ctx, d)
 }
 
 var errContent = &codec.Error{Member: "content", Reason: "must be base64", Response: true}

@@ -31,54 +31,58 @@ var (
 // errIncomplete is an answer that ended without saying that it is complete.
 var errIncomplete = &codec.Error{Reason: "it ended without its end marker", Response: true}
 
-// download is a response whose body is made of the parts of a service's answer.
+// download is a response whose body is made of the parts of a service's answer,
+// which can outrun the client.
 type download struct {
 	key dispatch.Key
 	req codec.Request
 	// bytes appends what one part becomes to dst.
 	bytes func(dst, part []byte, final bool) ([]byte, error)
+	// failed, when there is one, appends what tells the client of an error in the
+	// middle; otherwise that breaks the connection.
+	failed func(dst []byte, err error) []byte
 	// empty is the error for an answer that becomes nothing; nil: an empty body.
 	empty error
+	typ   string
 }
 
 // download answers with d. It waits for the first bytes before there is a status,
-// so that an error until then is one; a later error breaks the connection.
-func (s *Server) download(ctx *fasthttp.RequestCtx, x *exchange, d *download) error {
-	x.stage = duringStream
+// so that an error until then is one.
+func (s *Server) download(ctx *fasthttp.RequestCtx, d *download) error {
 	if !ctx.Request.Header.IsHTTP11() {
 		return errVersion // an older client cannot tell a broken stream from a whole one
 	}
 	r := newRelay()
-	c, _ := ctx.Conn().(*conn)
-	r.gone = c.begin(time.Now(), true)
 	s.streams.Go(func() { s.produce(r, d) })
-	err := r.wait()
-	c.end()
-	if err != nil {
-		r.stop()
-		if !errors.Is(err, io.EOF) {
-			return err
-		}
-		if d.empty != nil {
-			return d.empty
-		}
-		ctx.SetContentType(bytesType)
-		return nil
+	err := s.startBody(ctx, r, d.typ)
+	if !errors.Is(err, io.EOF) {
+		return err
 	}
-	ctx.SetContentType(bytesType)
-	s.startStream(ctx, r)
+	if d.empty != nil {
+		return d.empty
+	}
+	ctx.SetContentType(d.typ)
 	return nil
 }
 
-// startStream makes r the body of the response. From then on the request counts as
-// in flight until the body has been written, or could not be.
-func (s *Server) startStream(ctx *fasthttp.RequestCtx, r *relay) {
+// startBody waits for the first piece and makes the body of it and what follows.
+// From then on the request counts as in flight until the body has been written,
+// or could not be. After an error, which is io.EOF for a body without any piece,
+// the source has been stopped.
+func (s *Server) startBody(ctx *fasthttp.RequestCtx, from pieces, typ string) error {
 	c, _ := ctx.Conn().(*conn)
+	b := &bodyOut{from: from, gone: c.begin(time.Now(), true)}
+	err := b.wait()
+	c.end()
+	if err != nil {
+		from.stop()
+		return err
+	}
 	// Without interim responses: they would end up in the body.
-	r.gone = c.begin(time.Now(), false)
+	b.gone = c.begin(time.Now(), false)
 	s.gate.hold()
 	streamsOpen.Inc()
-	r.onClose = func(whole bool) {
+	b.onClose = func(whole bool) {
 		if !whole {
 			streamsBroken.Inc()
 		}
@@ -86,7 +90,9 @@ func (s *Server) startStream(ctx *fasthttp.RequestCtx, r *relay) {
 		s.gate.leave()
 		c.end()
 	}
-	ctx.SetBodyStream(r, -1)
+	ctx.SetContentType(typ)
+	ctx.SetBodyStream(b, -1)
+	return nil
 }
 
 // produce runs the call behind a download.
@@ -100,17 +106,27 @@ func (s *Server) produce(r *relay, d *download) {
 	}()
 	piece := pool.Acquire(0)
 	defer piece.Release()
+	started, complete := false, false
 	err := s.dispatcher.Download(d.key, &d.req, s.terms(r.stopped), func(part []byte, final bool) (err error) {
 		if piece.B, err = d.bytes(piece.B[:0], part, final); err != nil {
 			return err
 		}
 		if err = r.put(piece.B); err == nil && final {
+			complete = true
 			r.end(nil) // now: Download itself has to tidy up first
 		}
+		started = started || len(piece.B) > 0
 		return err
 	})
-	if err == nil {
-		err = errIncomplete // unless r has ended already
+	switch {
+	case complete:
+		return
+	case err == nil:
+		err = errIncomplete
+	}
+	if started && d.failed != nil {
+		piece.B = d.failed(piece.B[:0], err)
+		err = r.put(piece.B)
 	}
 	r.end(err)
 }

@@ -97,6 +97,10 @@ func (c *conn) lookAfter() {
 	}
 }
 
+// silent reports whether the client has said that it sends no more, and may have
+// left.
+func (c *conn) silent() bool { return c != nil && c.peer() == peerSilent }
+
 // report tells the call that its client has left. The caller holds mu.
 func (c *conn) report(since int64) {
 	c.reported = since

@@ -21,6 +21,7 @@ type exchange struct {
 	body  body
 	req   codec.Request
 	stage stage
+	live  liveForm
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -36,7 +37,7 @@ func (x *exchange) release(rules *bodyRules) {
 	x.req.Reset()
 	x.body.release(rules)
 	x.match.forget()
-	x.stage = beforeDispatch
+	x.stage, x.live = beforeDispatch, notLive
 	exchanges.Put(x)
 }
 

@@ -8,10 +8,8 @@ import (
 	"sluice/proxy/dispatch"
 )
 
-// relay hands the pieces of a response's body from the goroutine that produces
-// them to the connection's, one at a time and without copying: a slow reader holds
-// the producer back. A body that failed midway ends without the final chunk,
-// since WriteTo returns the error (pitfalls F31).
+// relay hands pieces from the goroutine that produces them to the connection's,
+// one at a time and without copying: a slow reader holds the producer back.
 type relay struct {
 	pieces  chan []byte
 	written chan struct{}
@@ -21,14 +19,6 @@ type relay struct {
 	ending   sync.Once
 	ended    chan struct{} // closed when the producer is done
 	err      error         // how; nil for a whole body. Set before ended is closed.
-
-	// Owned by the connection's goroutine.
-
-	first, rest []byte
-	gone        <-chan struct{}
-	// onClose is told whether the body was written whole.
-	onClose func(whole bool)
-	whole   bool
 }
 
 var errStopped = errors.New("the reader of the stream has left")
@@ -67,15 +57,11 @@ func (r *relay) end(err error) {
 	})
 }
 
-// stop tells the producer that nobody reads any more.
-func (r *relay) stop() { r.stopping.Do(func() { close(r.stopped) }) }
-
-// next waits for a piece; io.EOF is the end of a whole body.
-func (r *relay) next() ([]byte, error) {
+func (r *relay) next(gone <-chan struct{}) ([]byte, error) {
 	select {
 	case piece := <-r.pieces:
 		return piece, nil
-	case <-r.gone:
+	case <-gone:
 		return nil, dispatch.ErrGone
 	case <-r.ended:
 	}
@@ -85,14 +71,6 @@ func (r *relay) next() ([]byte, error) {
 	return nil, io.EOF
 }
 
-// wait returns once the first piece is there, or says how the body ended without
-// one.
-func (r *relay) wait() (err error) {
-	r.first, err = r.next()
-	return err
-}
-
-// done tells the producer that its piece is written.
 func (r *relay) done() {
 	select {
 	case r.written <- struct{}{}:
@@ -100,60 +78,4 @@ func (r *relay) done() {
 	}
 }
 
-// WriteTo implements fasthttp.BodyWriterTo: every piece is a chunk, sent at once.
-func (r *relay) WriteTo(w io.Writer) (int64, error) {
-	var sent int64
-	for {
-		piece := r.first
-		r.first = nil
-		if piece == nil {
-			var err error
-			if piece, err = r.next(); errors.Is(err, io.EOF) {
-				r.whole = true
-				return sent, nil
-			} else if err != nil {
-				return sent, err
-			}
-		}
-		n, err := w.Write(piece)
-		sent += int64(n)
-		if err != nil {
-			return sent, err
-		}
-		r.done()
-	}
-}
-
-// SupportsBodyWriteTo implements fasthttp.BodyWriterTo.
-func (r *relay) SupportsBodyWriteTo() bool { return true }
-
-// Read implements io.Reader, which the server asks for and does not use.
-func (r *relay) Read(p []byte) (int, error) {
-	if r.first != nil {
-		r.rest, r.first = r.first, nil
-	}
-	for len(r.rest) == 0 {
-		piece, err := r.next()
-		if err != nil {
-			r.whole = errors.Is(err, io.EOF)
-			return 0, err
-		}
-		r.rest = piece
-	}
-	n := copy(p, r.rest)
-	if r.rest = r.rest[n:]; len(r.rest) == 0 {
-		r.done()
-	}
-	return n, nil
-}
-
-// Close implements io.Closer. The server calls it when the response has been
-// written, or could not be.
-func (r *relay) Close() error {
-	r.stop()
-	if r.onClose != nil {
-		r.onClose(r.whole)
-		r.onClose = nil
-	}
-	return nil
-}
+func (r *relay) stop() { r.stopping.Do(func() { close(r.stopped) }) }

@@ -20,7 +20,11 @@ func (s *Server) globalService(ctx *fasthttp.RequestCtx, x *exchange) error {
 	if _, err := s.admit(ctx, x, kind); err != nil {
 		return err
 	}
-	return s.call(ctx, x, dispatch.Key{Kind: kind})
+	key := dispatch.Key{Kind: kind}
+	if x.live != notLive {
+		return s.live(ctx, x, key)
+	}
+	return s.call(ctx, x, key)
 }
 
 // flowService serves POST /api/v1/flow/{flow}/service/{kind}.
@@ -38,7 +42,10 @@ func (s *Server) flowService(ctx *fasthttp.RequestCtx, x *exchange) error {
 		// It names no workspace, so there is no such flow: say so in its words.
 		key.Workspace = view(x.req.Member("workspace").Raw)
 	}
-	if kind.IsSend() {
+	switch {
+	case x.live != notLive:
+		return s.live(ctx, x, key)
+	case kind.IsSend():
 		return s.send(ctx, x, key)
 	}
 	return s.call(ctx, x, key)
@@ -69,7 +76,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, x *exchange, kind codec.Kind) (
 	if err != nil {
 		return target, err
 	}
-	x.req.DisableStreaming() // one answer can only be the last part (G22)
+	x.admitLive(ctx)
 	return target, nil
 }
 

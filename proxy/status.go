@@ -60,6 +60,9 @@ const (
 	// duringStream: routes that the reference answers with 200 and too little.
 	// Whatever fails has a status of its own here, in any mode (G18, G19).
 	duringStream
+	// duringLive: nothing of a streamed answer has been written yet. Failures have
+	// statuses of their own here too: the client has asked for something new.
+	duringLive
 )
 
 // shape is how an error is written.
@@ -118,6 +121,7 @@ var outcomes = []outcome{
 	{is: dispatch.ErrFlowStopped, usual: 200, strict: 503, shape: asGateway},
 	{is: dispatch.ErrLost, usual: 200, strict: 502, shape: asGateway},
 	{is: dispatch.ErrOutcomeUnknown, usual: 200, strict: 502, shape: asGateway},
+	{is: errTooSlow, usual: 503, strict: 503, shape: asGateway},
 	{is: dispatch.ErrGone, usual: statusGone, strict: statusGone, shape: asText, close: true},
 }
 
@@ -173,7 +177,7 @@ func outcomeOfType(err error) *outcome {
 // answer writes the response to a request that failed.
 func (s *Server) answer(ctx *fasthttp.RequestCtx, x *exchange, err error) {
 	ctx.Response.ResetBody()
-	switch e := err.(type) { //nolint:errorlint // these two are never wrapped
+	switch e := err.(type) { //nolint:errorlint // these are never wrapped
 	case *plainError:
 		s.answerPlain(ctx, x, e)
 		return
@@ -182,6 +186,9 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, x *exchange, err error) {
 		return
 	case *importError:
 		s.answerImport(ctx, x, e)
+		return
+	case *failedFirst:
+		writeJSON(ctx, fasthttp.StatusBadGateway, e.body)
 		return
 	}
 	o := outcomeOf(err)
@@ -205,6 +212,10 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, x *exchange, err error) {
 		if o == &notJSON {
 			status = badResponse.strict
 		}
+	case duringLive:
+		if status = o.strict; o == &notJSON {
+			status, form = badResponse.strict, asGateway
+		}
 	case beforeDispatch:
 	}
 	if o == &unexpected {
@@ -219,20 +230,18 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, x *exchange, err error) {
 // answerImport says besides what went wrong how many values are stored.
 func (s *Server) answerImport(ctx *fasthttp.RequestCtx, x *exchange, e *importError) {
 	var refused *jsonError
-	status, text, retry := fasthttp.StatusBadGateway, "", false
-	if errors.As(e.cause, &refused) {
-		text = refused.text
-	} else {
-		o := outcomeOf(e.cause)
-		status, text, retry = o.strict, o.text(e.cause), o.retry
-		if o.is != nil {
-			text = o.is.Error()
-		}
+	o := outcomeOf(e.cause)
+	switch {
+	case errors.As(e.cause, &refused):
+		s.answerError(ctx, fasthttp.StatusBadGateway, refused.text, asString, false)
+	case o.is != nil: // in its own words, not the text of a plain answer
+		s.answerError(ctx, o.strict, o.is.Error(), asString, o.retry)
+	default:
+		s.answerError(ctx, o.strict, o.text(e.cause), asString, o.retry)
 		if o == &unexpected {
 			s.cfg.Logger.Error("request failed", "route", x.route(), "error", e)
 		}
 	}
-	s.answerError(ctx, status, text, asString, retry)
 	body := ctx.Response.SwapBody(nil)
 	body = append(body[:len(body)-1], `, "stored": `...)
 	ctx.Response.SwapBody(append(strconv.AppendInt(body, int64(e.stored), 10), '}'))

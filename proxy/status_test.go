@@ -111,7 +111,7 @@ func TestCommonRules(t *testing.T) {
 			{"OPTIONS", "/api/v1/config", "", "", 405, "405: Method Not Allowed"},
 			{"POST", "/api/v1/nonsense", "", "{}", 404, kindless},
 			{"POST", "/api/v1/socket", "admin", "{}", 404, kindless},
-			{"POST", "/api/v1/import-core", "admin", "{}", 404, kindless},
+			{"PUT", "/api/v1/import-core", "admin", "{}", 405, "405: Method Not Allowed"},
 			{"POST", "/api/v1/export-core", "admin", "{}", 404, kindless},
 			{"POST", "/api/v1/document-stream", "admin", "{}", 404, kindless},
 			{"POST", "/api/v1/agent", "admin", "{}", 404, kindless},

@@ -374,3 +374,19 @@ func BenchmarkImport(b *testing.B) {
 		}
 	}
 }
+
+// TestLongLists: heads of every width, written when the list is.
+func TestLongLists(t *testing.T) {
+	for n, head := range map[int]string{0: "90", 1: "91", 15: "9f", 16: "dc0010", 65535: "dcffff", 65536: "dd00010000"} {
+		list := "[" + strings.TrimSuffix(strings.Repeat("7,", n), ",") + "]"
+		want := append(unhex(t, head), bytes.Repeat([]byte{7}, n)...)
+		if got := appendAny([]byte{1}, codec.Value{Raw: []byte(list)}); !bytes.Equal(got[1:], want) || got[0] != 1 {
+			t.Errorf("%d elements: %x…", n, got[:min(len(got), 8)])
+		}
+	}
+	object := "{" + strings.TrimSuffix(strings.Repeat(`"":7,`, 20), ",") + "}"
+	want := append(unhex(t, "de0014"), bytes.Repeat([]byte{0xa0, 7}, 20)...)
+	if got := appendAny(nil, codec.Value{Raw: []byte(object)}); !bytes.Equal(got, want) {
+		t.Errorf("%x", got)
+	}
+}

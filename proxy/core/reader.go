@@ -15,7 +15,7 @@ type Reader struct {
 	limit      int
 	room       func(more int) error
 	window     []byte
-	start, end int // what the window holds beyond the values that were returned
+	start, end int   // what the window holds beyond the values that were returned
 	err        error // of the source; what came before it goes first
 }
 

@@ -23,16 +23,15 @@ func AppendValues(dst, part []byte) []byte {
 	}
 	if block := body.Get("graph-embeddings"); block.IsObject() {
 		dst = appendHead(dst, "ge", block, "e")
-		entities := block.Get("entities")
-		dst = appendArrayHead(dst, entities)
-		for entity := range entities.Elements() {
-			dst = msgp.AppendString(msgp.AppendMapHeader(dst, 2), "e")
-			dst = appendAny(dst, entity.Get("entity"))
-			dst = msgp.AppendString(dst, "v")
-			dst = appendAny(dst, entity.Get("vector"))
-		}
+		dst = appendList(dst, block.Get("entities"), appendEmbedding)
 	}
 	return dst
+}
+
+func appendEmbedding(dst []byte, entity codec.Value) []byte {
+	dst = msgp.AppendString(msgp.AppendMapHeader(dst, 2), "e")
+	dst = appendAny(dst, entity.Get("entity"))
+	return appendAny(msgp.AppendString(dst, "v"), entity.Get("vector"))
 }
 
 // appendHead writes a value up to its list.
@@ -56,17 +55,16 @@ func appendAny(dst []byte, v codec.Value) []byte {
 		text, _ := v.String()
 		return msgp.AppendStringFromBytes(dst, text)
 	case '[':
-		dst = appendArrayHead(dst, v)
-		for element := range v.Elements() {
-			dst = appendAny(dst, element)
-		}
-		return dst
+		return appendList(dst, v, appendAny)
 	case '{':
-		dst = msgp.AppendMapHeader(dst, uint32(v.Len())) //nolint:gosec // a text has fewer bytes than that
+		at, n := len(dst), 0
+		dst = append(dst, 0)
 		for name, value := range v.Members() {
 			dst = appendAny(appendAny(dst, name), value)
+			n++
 		}
-		return dst
+		var head [5]byte
+		return insertHead(dst, at, msgp.AppendMapHeader(head[:0], uint32(n))) //nolint:gosec // a text has fewer bytes than that
 	case 't', 'f':
 		return msgp.AppendBool(dst, v.Raw[0] == 't')
 	case 'n':
@@ -75,8 +73,27 @@ func appendAny(dst []byte, v codec.Value) []byte {
 	return appendJSONNumber(dst, v.Raw)
 }
 
-func appendArrayHead(dst []byte, v codec.Value) []byte {
-	return msgp.AppendArrayHeader(dst, uint32(v.Len())) //nolint:gosec // a text has fewer bytes than that
+func appendList(dst []byte, v codec.Value, one func([]byte, codec.Value) []byte) []byte {
+	at, n := len(dst), 0
+	dst = append(dst, 0)
+	for element := range v.Elements() {
+		dst = one(dst, element)
+		n++
+	}
+	var head [5]byte
+	return insertHead(dst, at, msgp.AppendArrayHeader(head[:0], uint32(n))) //nolint:gosec // a text has fewer bytes than that
+}
+
+// insertHead puts the head of a map or an array, whose length is known only in the
+// end, where one byte was left for it. Most need no more than that.
+func insertHead(dst []byte, at int, head []byte) []byte {
+	if more := len(head) - 1; more > 0 {
+		end := len(dst)
+		dst = append(dst, head[1:]...)
+		copy(dst[at+1+more:], dst[at+1:end])
+	}
+	copy(dst[at:], head)
+	return dst
 }
 
 func appendJSONNumber(dst, raw []byte) []byte {
