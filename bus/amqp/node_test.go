@@ -26,6 +26,8 @@ func TestPrivateNode(t *testing.T) {
 		{"constant resources", testConstantResources},
 		{"queues as the platform declares them", testQueueArguments},
 		{"publishers blocked", testBlocked},
+		{"bulk blocked", testBulkBlocked},
+		{"bounded queue", testBoundedQueue},
 		{"reply queue deleted", testReplyQueueDeleted},
 		{"all connections closed", func(t *testing.T, n *brokertest.Node) {
 			testDisruption(t, n, func() { n.Ctl(t, "close_all_connections", "--global", "test") })
@@ -61,10 +63,15 @@ func testConstantResources(t *testing.T, n *brokertest.Node) {
 		send(t, b, bus.Message{To: s.topic(bus.Request, fmt.Sprint(i)), ID: "x"})
 	}
 	wire(0)
+	bulkToMany(t, b, s, 1)
 	before := census(t, n)
+	if !strings.HasPrefix(before, "list_connections 4\n") { // publish, bulk, 2 consume
+		t.Errorf("at the start:\n%s", before)
+	}
 	for i := range 500 {
 		wire(i)
 	}
+	bulkToMany(t, b, s, 500)
 	if after := census(t, n); after != before {
 		t.Errorf("with one topic:\n%swith 500 topics:\n%s", before, after)
 	}

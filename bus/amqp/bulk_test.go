@@ -1,0 +1,396 @@
+package amqp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rabbitmq/amqp091-go"
+
+	"sluice/bus"
+	"sluice/bus/amqp/brokertest"
+)
+
+// outcomes is a Settler that remembers.
+type outcomes struct {
+	mu   sync.Mutex
+	told map[uint64][]error
+}
+
+func newOutcomes() *outcomes { return &outcomes{told: map[uint64][]error{}} }
+
+func (o *outcomes) Settled(token uint64, err error) {
+	o.mu.Lock()
+	o.told[token] = append(o.told[token], err)
+	o.mu.Unlock()
+}
+
+// of returns what token was told once it was, and checks that it was so only once.
+func (o *outcomes) of(t *testing.T, token uint64) error {
+	t.Helper()
+	var told []error
+	until(t, "it is settled", func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		told = o.told[token]
+		return len(told) > 0
+	})
+	if len(told) != 1 {
+		t.Errorf("message %d was settled %d times: %v", token, len(told), told)
+	}
+	return told[0]
+}
+
+func (o *outcomes) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.told)
+}
+
+func sendBulk(t *testing.T, b *Bus, m bus.Message, o *outcomes, token uint64) {
+	t.Helper()
+	if err := b.PublishAsync(within(t, time.Minute), &m, o, token); err != nil {
+		t.Fatalf("publish in bulk to %s: %v", m.To.Exchange, err)
+	}
+}
+
+// fill publishes in bulk until there is no room, and returns how many were taken.
+func fill(t *testing.T, b *Bus, m bus.Message, o *outcomes) uint64 {
+	t.Helper()
+	for n := uint64(0); ; n++ {
+		switch err := b.PublishAsync(within(t, 200*time.Millisecond), &m, o, n); {
+		case errors.Is(err, bus.ErrBusy):
+			return n
+		case err != nil:
+			t.Fatalf("publish in bulk: %v", err)
+		}
+	}
+}
+
+// bulkPair returns what carries the connection for bulk through a proxy.
+func bulkPair(t *testing.T, b *Bus, p *proxy) *pair {
+	t.Helper()
+	local := b.bulk.link.wire.Load().LocalAddr().String()
+	for _, c := range p.all() {
+		if c.client.RemoteAddr().String() == local {
+			return c
+		}
+	}
+	t.Fatal("no connection for bulk")
+	return nil
+}
+
+func TestBulkWindowIsBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		cfg  Config
+		want uint64
+	}{
+		"messages": {Config{BulkWindow: 3}, 3},
+		"bytes":    {Config{BulkWindowBytes: 2000}, 2},
+	} {
+		p := newProxy(t, brokertest.URL(t))
+		s, o := newSpace(t), newOutcomes()
+		c.cfg.URLs = []string{p.url}
+		b := open(t, c.cfg, nil)
+		m := bus.Message{To: s.topic(bus.Flow, "work"), Body: make([]byte, 900)}
+		seen := drain(t, b, m.To)
+		sendBulk(t, b, m, o, 99)
+		if err := o.of(t, 99); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		until(t, "there is room again", func() bool { return b.bulk.lane.Load().window.Taken() == 0 })
+		p.downstream(stall)
+		if n := fill(t, b, m, o); n != c.want {
+			t.Errorf("%s: %d messages on their way, want %d", name, n, c.want)
+		}
+		p.downstream(flow)
+		for i := range c.want {
+			if err := o.of(t, i); err != nil {
+				t.Errorf("%s: message %d: %v", name, i, err)
+			}
+		}
+		until(t, "all arrived", func() bool { return seen.Load() == int64(c.want)+1 })
+	}
+}
+
+// Bulk that gets nowhere stands in nobody's way.
+func TestBulkDoesNotDelayCalls(t *testing.T) {
+	p := newProxy(t, brokertest.URL(t))
+	s, o := newSpace(t), newOutcomes()
+	b := open(t, Config{URLs: []string{p.url}}, nil)
+	request := s.topic(bus.Request, "call")
+	seen := drain(t, b, request)
+	work := bus.Message{To: s.topic(bus.Flow, "work"), Body: make([]byte, 64<<10)}
+	worked := drain(t, b, work.To)
+	send(t, b, work)
+	bulk := bulkPair(t, b, p)
+	bulk.up.set(stall)
+	n := fill(t, b, work, o)
+	if n < 500 {
+		t.Errorf("the window took %d messages", n)
+	}
+	send(t, b, bus.Message{To: request, ID: "x"})
+	until(t, "a request passes", func() bool { return seen.Load() == 1 })
+	send(t, b, work)
+	until(t, "work that somebody waits for passes", func() bool { return worked.Load() == 2 })
+	if o.count() != 0 {
+		t.Error("something in bulk was settled")
+	}
+	bulk.up.set(flow)
+	for i := range n {
+		if err := o.of(t, i); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+}
+
+// A body may be larger than the window, and than the buffer of the socket.
+func TestBulkLargeBody(t *testing.T) {
+	s, o := newSpace(t), newOutcomes()
+	b := open(t, Config{URLs: []string{brokertest.URL(t)}, BulkWindowBytes: 1 << 20}, nil)
+	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<19) // 8 MiB
+	topic, got := s.topic(bus.Flow, "large"), make(chan []byte, 3)
+	sub, err := b.Subscribe(within(t, time.Minute), bus.Consumer{Topic: topic, Handler: func(d *bus.Delivery) {
+		got <- bytes.Clone(d.Body)
+		d.Ack()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Close(context.Background()) }()
+	for i := range uint64(3) {
+		sendBulk(t, b, bus.Message{To: topic, Body: body}, o, i)
+	}
+	for i := range uint64(3) {
+		if err := o.of(t, i); err != nil {
+			t.Errorf("message %d: %v", i, err)
+		}
+		if !bytes.Equal(<-got, body) {
+			t.Error("the body changed on its way")
+		}
+	}
+}
+
+// A connection that dies leaves the unconfirmed unknown, each of them once.
+func TestBulkConnectionLost(t *testing.T) {
+	p := newProxy(t, brokertest.URL(t))
+	s, o := newSpace(t), newOutcomes()
+	b := open(t, Config{URLs: []string{p.url}, BulkWindow: 50}, nil)
+	m := bus.Message{To: s.topic(bus.Flow, "work"), Body: []byte("{}")}
+	drain(t, b, m.To)
+	send(t, b, m)
+	bulkPair(t, b, p).down.set(stall)
+	n := fill(t, b, m, o)
+	waiting := make(chan error, 1)
+	go func() { waiting <- b.PublishAsync(within(t, time.Minute), &m, o, n) }()
+	bulkPair(t, b, p).cut()
+	for i := range n {
+		if err := o.of(t, i); !errors.Is(err, bus.ErrOutcomeUnknown) {
+			t.Errorf("message %d: %v", i, err)
+		}
+	}
+	// It waited for room in what is gone; or came later, when there was nothing.
+	if err := <-waiting; !errors.Is(err, bus.ErrUnavailable) {
+		t.Errorf("who waited: %v", err)
+	}
+	until(t, "the bus is ready again", func() bool { return b.Ready() == nil })
+	sendBulk(t, b, m, o, n+1)
+	if err := o.of(t, n+1); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// A flow exchange that is deleted costs the channel, not the connection, and
+// whoever comes next is only told that there is no queue.
+func TestBulkExchangeDeleted(t *testing.T) {
+	broker := brokertest.URL(t)
+	s, o := newSpace(t), newOutcomes()
+	b := open(t, Config{URLs: []string{broker}}, nil)
+	bad, good := bus.Message{To: s.topic(bus.Flow, "bad")}, bus.Message{To: s.topic(bus.Flow, "good")}
+	seen := drain(t, b, good.To)
+	sendBulk(t, b, bad, o, 0)
+	if err := o.of(t, 0); !errors.Is(err, bus.ErrUnroutable) {
+		t.Errorf("to nobody: %v", err)
+	}
+	lane := b.bulk.lane.Load()
+	if err := dial(t, broker).ExchangeDelete(bad.To.Exchange, false, false); err != nil {
+		t.Fatal(err)
+	}
+	sendBulk(t, b, bad, o, 1)
+	if err := o.of(t, 1); !errors.Is(err, bus.ErrOutcomeUnknown) {
+		t.Errorf("into a deleted exchange: %v", err)
+	}
+	sendBulk(t, b, bad, o, 2)
+	sendBulk(t, b, good, o, 3)
+	if err := o.of(t, 2); !errors.Is(err, bus.ErrUnroutable) {
+		t.Errorf("into an exchange declared anew: %v", err)
+	}
+	if err := o.of(t, 3); err != nil {
+		t.Errorf("to another exchange: %v", err)
+	}
+	until(t, "the good one arrived", func() bool { return seen.Load() == 1 })
+	if b.bulk.lane.Load() != lane {
+		t.Error("the connection was replaced")
+	}
+}
+
+// What a queue refuses is not taken for kept, however refusals and confirmations
+// are mixed: the library's stream of confirmations would get that wrong.
+func TestBulkRefusedByQueue(t *testing.T) {
+	broker := brokertest.URL(t)
+	s, o := newSpace(t), newOutcomes()
+	b := open(t, Config{URLs: []string{broker}}, nil)
+	open, full := bus.Message{To: s.topic(bus.Flow, "open")}, bus.Message{To: s.topic(bus.Flow, "full")}
+	drain(t, b, open.To)
+	ch := dial(t, broker)
+	if err := declareExchange(ch, full.To.Exchange, false); err != nil {
+		t.Fatal(err)
+	}
+	q, err := ch.QueueDeclare("", false, true, true, false, amqp091.Table{"x-max-length": int32(1), "x-overflow": "reject-publish"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.QueueBind(q.Name, q.Name, full.To.Exchange, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	sendBulk(t, b, full, o, 1000)
+	if err := o.of(t, 1000); err != nil {
+		t.Errorf("into an empty queue: %v", err)
+	}
+	for i := range uint64(600) {
+		m := open
+		if i%3 == 0 {
+			m = full
+		}
+		sendBulk(t, b, m, o, i)
+	}
+	for i := range uint64(600) {
+		if err := o.of(t, i); errors.Is(err, bus.ErrOutcomeUnknown) != (i%3 == 0) || i%3 != 0 && err != nil {
+			t.Errorf("message %d: %v", i, err)
+		}
+	}
+}
+
+// A broker that takes everything and confirms nothing is found out, be there work
+// or not.
+func TestBulkWatchdog(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		p := newProxy(t, brokertest.URL(t))
+		s, o := newSpace(t), newOutcomes()
+		b := open(t, Config{URLs: []string{p.url}, WatchdogInterval: 20 * time.Millisecond, WatchdogTimeout: 300 * time.Millisecond}, nil)
+		m := bus.Message{To: s.topic(bus.Flow, "hole")}
+		drain(t, b, m.To)
+		sendBulk(t, b, m, o, 0)
+		if err := o.of(t, 0); err != nil {
+			t.Errorf("before: %v", err)
+		}
+		before := b.bulk.lane.Load()
+		bulkPair(t, b, p).up.set(swallow)
+		if busy {
+			sendBulk(t, b, m, o, 1)
+		}
+		until(t, "the connection is rebuilt", func() bool {
+			now := b.bulk.lane.Load()
+			return now != nil && now != before
+		})
+		if busy && !errors.Is(o.of(t, 1), bus.ErrOutcomeUnknown) {
+			t.Errorf("what was swallowed: %v", o.of(t, 1))
+		}
+		sendBulk(t, b, m, o, 2)
+		if err := o.of(t, 2); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	}
+}
+
+func TestBulkWatchdogIsPatient(t *testing.T) {
+	late := time.Hour
+	for name, c := range map[string]struct {
+		blocked, waiting, moved, barks bool
+	}{
+		"blocked":          {blocked: true, waiting: true},
+		"progress":         {waiting: true, moved: true},
+		"nothing to do":    {},
+		"nothing confirms": {waiting: true, barks: true},
+	} {
+		lane := &confirmLane{ctx: t.Context(), window: bus.NewWindow(1, 1), ring: newRing(1)}
+		lane.window.Close(bus.Down) // it has no channel
+		if c.waiting {
+			lane.ring.add(unconfirmed{})
+		}
+		if c.moved {
+			lane.ring.taken++
+		}
+		now := time.Now()
+		d := bulkWatchdog{lane: lane, timeout: time.Second, since: now}
+		if err := d.tick(now.Add(late), c.blocked); (err != nil) != c.barks {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// testBulkBlocked is a case of TestPrivateNode: importers wait, nothing is lost.
+func testBulkBlocked(t *testing.T, n *brokertest.Node) {
+	s, o := newSpace(t), newOutcomes()
+	b := open(t, Config{URLs: []string{n.URL}}, nil)
+	m := bus.Message{To: s.topic(bus.Flow, "q"), Body: []byte("{}")}
+	seen := drain(t, b, m.To)
+	n.Ctl(t, "set_vm_memory_high_watermark", "0.0000001")
+	taken := fill(t, b, m, o)
+	waited := make(chan error, 1)
+	go func() { waited <- b.PublishAsync(within(t, time.Minute), &m, o, taken) }()
+	n.Ctl(t, "set_vm_memory_high_watermark", "0.4")
+	if err := <-waited; err != nil {
+		t.Errorf("who waited: %v", err)
+	}
+	for i := range taken + 1 {
+		if err := o.of(t, i); err != nil {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	until(t, "all arrived", func() bool { return seen.Load() == int64(taken)+1 })
+}
+
+// testBoundedQueue is a case of TestPrivateNode.
+func testBoundedQueue(t *testing.T, n *brokertest.Node) {
+	b, s := open(t, Config{URLs: []string{n.URL}}, nil), newSpace(t)
+	for _, name := range []string{"", "shared"} {
+		c := bus.Consumer{Topic: s.topic(bus.Flow, "q"), Name: name, MaxBytes: 123456, Handler: func(d *bus.Delivery) { d.Ack() }}
+		if _, err := b.Subscribe(within(t, time.Minute), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := n.Ctl(t, "list_queues", "-p", "sluice", "--no-table-headers", "name", "arguments")
+	bounded := 0
+	for line := range strings.Lines(list) {
+		if !strings.Contains(line, "123456") {
+			continue
+		}
+		bounded++
+		if !strings.HasPrefix(line, "amq.gen-") || !strings.Contains(line, `{"x-max-length-bytes",123456}`) || !strings.Contains(line, `{"x-overflow","drop-head"}`) {
+			t.Errorf("bounded: %s", line)
+		}
+	}
+	if bounded != 1 {
+		t.Errorf("%d queues are bounded:\n%s", bounded, list)
+	}
+}
+
+// bulkToMany publishes in bulk to n topics that nobody reads.
+func bulkToMany(t *testing.T, b *Bus, s space, n int) {
+	t.Helper()
+	o := newOutcomes()
+	for i := range n {
+		sendBulk(t, b, bus.Message{To: s.topic(bus.Flow, fmt.Sprint(i))}, o, uint64(i))
+	}
+	for i := range n {
+		if err := o.of(t, uint64(i)); !errors.Is(err, bus.ErrUnroutable) {
+			t.Errorf("message %d: %v", i, err)
+		}
+	}
+}
