@@ -322,3 +322,34 @@ func closeTable(t testing.TB, table *Table) {
 		t.Errorf("%d streams counted", n)
 	}
 }
+
+func TestStreamExhausted(t *testing.T) {
+	b, p := newFakeBus(), NewPending(1)
+	table := New(b, p, Config{})
+	defer closeTable(t, table)
+	table.StartFlow("acme", "main", record("main"))
+	h, err := table.Stream(completion, ask(t, "x"), Call{}, newRecorder(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.Stream(completion, ask(t, "x"), Call{}, newRecorder(t)); !errors.Is(err, ErrExhausted) {
+		t.Errorf("the second of one: %v", err)
+	}
+	h.Cancel()
+	s, _ := table.services.Load(completion)
+	if n := s.users.Load(); n != 0 {
+		t.Errorf("%d users of the service", n)
+	}
+	// A request that is not there makes the translation panic.
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		_, _ = table.Stream(completion, nil, Call{}, newRecorder(t))
+	}()
+	if n := freeSlots(p); n != 1 {
+		t.Errorf("%d slots are free", n)
+	}
+}
