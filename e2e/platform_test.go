@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,11 @@ var flowKinds = []string{
 
 var sendKinds = []string{"text-load", "document-load"}
 
+// streamInterfaces are what import and export go through.
+var streamInterfaces = []string{
+	"triples-store", "graph-embeddings-store", "document-embeddings-store", "entity-contexts-load", "rows-store",
+}
+
 // globalKinds maps the global kinds to the name in their topics.
 var globalKinds = map[string]string{
 	"config": "config", "flow": "flow", "iam": "iam", "librarian": "librarian", "knowledge": "knowledge",
@@ -33,6 +39,13 @@ var globalKinds = map[string]string{
 const (
 	adminID        = "e2e-admin"
 	adminWorkspace = "default"
+)
+
+// Credentials of a reader in the administrator's workspace, and of a writer in
+// workspace acme.
+const (
+	readerKey   = "tg_e2e-reader-key-012345678"
+	strangerKey = "tg_e2e-stranger-key-0123456"
 )
 
 // platform plays the services behind a gateway.
@@ -166,6 +179,11 @@ func (p *platform) answerConfig(id string, body []byte) ([]message, bool) {
 	if f := p.scripted[scriptConfig].Load(); f != nil {
 		return (*f)(id, body)
 	}
+	return p.answerStored(id, body)
+}
+
+// answerStored answers what a gateway asks for itself.
+func (p *platform) answerStored(id string, body []byte) ([]message, bool) {
 	var q struct{ Operation, Workspace string }
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, true
@@ -208,6 +226,10 @@ func (p *platform) answerIAM(id string, body []byte) ([]message, bool) {
 	switch {
 	case q.Operation == "resolve-api-key" && q.APIKey == apiKey:
 		r.ResolvedUserID, r.ResolvedWorkspace, r.ResolvedRoles = adminID, adminWorkspace, []string{"admin"}
+	case q.Operation == "resolve-api-key" && q.APIKey == readerKey:
+		r.ResolvedUserID, r.ResolvedWorkspace, r.ResolvedRoles = "e2e-reader", adminWorkspace, []string{"reader"}
+	case q.Operation == "resolve-api-key" && q.APIKey == strangerKey:
+		r.ResolvedUserID, r.ResolvedWorkspace, r.ResolvedRoles = "e2e-stranger", "acme", []string{"writer"}
 	default:
 		r.Error = &codec.ServiceError{Type: "auth-failed", Message: "no"}
 	}
@@ -253,7 +275,7 @@ func (p *platform) record(name string) string {
 	for _, kind := range flowKinds {
 		interfaces[kind] = map[string]string{"request": p.topic("request", kind, name), "response": p.topic("response", kind, name)}
 	}
-	for _, kind := range sendKinds {
+	for _, kind := range slices.Concat(sendKinds, streamInterfaces) {
 		interfaces[kind] = map[string]string{"flow": p.topic("flow", kind, name)}
 	}
 	text, err := json.Marshal(map[string]any{"description": "end to end", "interfaces": interfaces})

@@ -8,3 +8,8 @@ func TestSocketFrames(t *testing.T) {
 	p.startPaced(t)
 	p.python(t, "socket_frames")
 }
+
+// The embedded bus refuses what RabbitMQ refuses.
+func TestAttacksOnTheEmbeddedBus(t *testing.T) {
+	startEmbedded(t).python(t, "socket_frames.Attacks")
+}

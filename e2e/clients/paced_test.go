@@ -31,6 +31,7 @@ type paced struct {
 }
 
 // startPaced adds the flow to the platform and waits until the gateway knows it.
+// The flow also has streams of embeddings that nobody stores.
 func (p *platform) startPaced(t *testing.T) *paced {
 	t.Helper()
 	b, err := amqp.Open(amqp.Config{URLs: []string{brokertest.URL(t)}, Name: "paced", Logger: slog.New(slog.DiscardHandler)}, nil)
@@ -50,7 +51,9 @@ func (p *platform) startPaced(t *testing.T) *paced {
 	if _, err := b.Subscribe(t.Context(), bus.Consumer{Topic: topic(t, request), Name: "paced", Handler: s.take}); err != nil {
 		t.Fatal(err)
 	}
-	p.putFlow(t, "paced", fmt.Sprintf(`{"interfaces":{"text-completion":{"request":%q,"response":%q}}}`, request, response))
+	p.putFlow(t, "paced", fmt.Sprintf(
+		`{"interfaces":{"text-completion":{"request":%q,"response":%q},"graph-embeddings-store":{"flow":"flow:%s:paced"}}}`,
+		request, response, p.space))
 	return s
 }
 

@@ -34,39 +34,65 @@ type platform struct {
 
 var spaces atomic.Int64
 
-var keyLine = regexp.MustCompile(`(?m)^\s*KEY=(tg_\S+)$`)
+// What `sluice dev` prints.
+var (
+	keyLine = regexp.MustCompile(`(?m)^\s*KEY=(tg_\S+)$`)
+	urlLine = regexp.MustCompile(`(?m)^sluice dev serves (\S+) over`)
+)
 
 // startPlatform brings both processes up in a topicspace of the test's own.
-func startPlatform(t *testing.T, gatewayArgs ...string) *platform {
+func startPlatform(t *testing.T) *platform {
 	t.Helper()
-	space := fmt.Sprintf("clients%d-%d", time.Now().UnixNano(), spaces.Add(1))
-	dev := start(t, "dev", "--port", "0", "--amqp-url", brokertest.URL(t), "--topicspace", space)
-	p := &platform{space: space}
+	p := &platform{space: fmt.Sprintf("clients%d-%d", time.Now().UnixNano(), spaces.Add(1))}
+	p.startServices(t, "--amqp-url", brokertest.URL(t), "--topicspace", p.space)
+	port := freePort(t)
+	p.url = "http://127.0.0.1:" + port
+	p.args = []string{
+		"gateway", "--listen", "127.0.0.1", "--port", port, "--no-metrics", "--amqp-url", brokertest.URL(t), "--topicspace", p.space,
+	}
+	p.startGateway(t)
+	p.makeUsers(t)
+	p.gateway.secrets = p.secrets()
+	return p
+}
+
+// startEmbedded is a platform in one process, whose bus is in memory.
+func startEmbedded(t *testing.T) *platform {
+	t.Helper()
+	p := &platform{}
+	p.startServices(t)
+	p.makeUsers(t)
+	return p
+}
+
+// startServices runs `sluice dev` and reads where it serves and the
+// administrator's key.
+func (p *platform) startServices(t *testing.T, args ...string) {
+	t.Helper()
+	dev := start(t, append([]string{"dev", "--port", "0"}, args...)...)
 	eventually(t, "the services are there", func() error {
 		select {
 		case <-dev.ended:
 			t.Fatalf("sluice dev ended: %v\n%s", dev.err, dev.log.String())
 		default:
 		}
-		key := keyLine.FindStringSubmatch(dev.log.String())
-		if key == nil {
-			return fmt.Errorf("no key in %q", dev.log.String())
+		said := dev.log.String()
+		url, key := urlLine.FindStringSubmatch(said), keyLine.FindStringSubmatch(said)
+		if url == nil || key == nil {
+			return fmt.Errorf("it says %q", said)
 		}
-		p.admin = key[1]
+		p.url, p.admin = url[1], key[1]
 		return nil
 	})
-	port := freePort(t)
-	p.url = "http://127.0.0.1:" + port
-	p.args = append([]string{
-		"gateway", "--listen", "127.0.0.1", "--port", port, "--no-metrics", "--amqp-url", brokertest.URL(t), "--topicspace", space,
-	}, gatewayArgs...)
-	p.startGateway(t)
+}
+
+// makeUsers asks IAM for the users and their keys.
+func (p *platform) makeUsers(t *testing.T) {
+	t.Helper()
 	p.iam(t, `{"operation":"create-workspace","workspace_record":{"id":"acme","name":"Acme"}}`, nil)
 	p.reader = p.user(t, "default", "reader")
 	p.writer = p.user(t, "default", "writer")
 	p.stranger = p.user(t, "acme", "writer")
-	p.gateway.secrets = p.secrets()
-	return p
 }
 
 func (p *platform) secrets() []string { return []string{p.admin, p.reader, p.writer, p.stranger} }
@@ -135,8 +161,8 @@ func (p *platform) call(path, body string) (status int, reply []byte, err error)
 	return res.StatusCode, reply, err
 }
 
-// python runs a script of this directory against the platform. What the script
-// needs to know is in its environment.
+// python runs a script of this directory, or one class of it, against the platform.
+// What the script needs to know is in its environment.
 func (p *platform) python(t *testing.T, script string, env ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), client(t, "SLUICE_TEST_PYTHON"), "-m", "unittest", "--verbose", script)
