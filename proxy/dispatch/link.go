@@ -95,41 +95,31 @@ func (l *links) removeLocked(one *link) bool {
 	return true
 }
 
-// cut cuts the links of a flow that its new definition, which may be nil, does not
-// have.
-func (l *links) cut(key flowKey, now *flow) {
-	for _, one := range l.takeIf(key, func(one *link) bool {
-		topics, ok := now.lookup(one.iface)
-		return !ok || topics.Flow != one.id
-	}) {
-		one.onCut(ErrFlowStopped)
-	}
-}
-
-// cutAll cuts everything.
-func (l *links) cutAll(why error) {
-	l.mu.Lock()
-	all := l.of
-	l.of = map[flowKey]map[*link]struct{}{}
-	l.mu.Unlock()
-	for _, some := range all {
-		for one := range some {
-			one.onCut(why)
-		}
-	}
-}
-
-// takeIf removes and returns the links of a flow that are concerned.
-func (l *links) takeIf(key flowKey, concerned func(*link) bool) (taken []*link) {
+// take removes and returns the links of a flow that its new definition, which may
+// be nil, does not have. The caller cuts them.
+func (l *links) take(key flowKey, now *flow) (taken []*link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for one := range l.of[key] {
-		if concerned(one) {
+		if topics, ok := now.lookup(one.iface); !ok || topics.Flow != one.id {
 			taken = append(taken, one)
 		}
 	}
 	for _, one := range taken {
 		l.removeLocked(one)
 	}
+	return taken
+}
+
+// takeAll removes and returns everything.
+func (l *links) takeAll() (taken []*link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, some := range l.of {
+		for one := range some {
+			taken = append(taken, one)
+		}
+	}
+	clear(l.of)
 	return taken
 }

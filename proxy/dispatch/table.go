@@ -72,10 +72,15 @@ func (t *Table) StartFlow(workspace, id string, r codec.FlowRecord) {
 		t.StopFlow(workspace, id)
 		return
 	}
+	t.tell(t.define(workspace, id, r))
+}
+
+// define is StartFlow but for telling those that it ends.
+func (t *Table) define(workspace, id string, r codec.FlowRecord) (e ended) {
 	t.defining.Lock()
 	defer t.defining.Unlock()
 	if t.closed.Load() {
-		return
+		return e
 	}
 	old, known := t.flows.Load(flowKey{workspace, id})
 	key := flowKey{strings.Clone(workspace), strings.Clone(id)}
@@ -86,28 +91,49 @@ func (t *Table) StartFlow(workspace, id string, r codec.FlowRecord) {
 	}
 	f := newFlow(key, r)
 	t.flows.Store(key, f)
-	t.evict(key, old, f)
+	return t.evict(key, old, f)
 }
 
 // StopFlow forgets a flow and ends its calls with ErrFlowStopped. Unknown flows
 // are ignored.
-func (t *Table) StopFlow(workspace, id string) {
+func (t *Table) StopFlow(workspace, id string) { t.tell(t.undefine(workspace, id)) }
+
+// undefine is StopFlow but for telling those that it ends.
+func (t *Table) undefine(workspace, id string) (e ended) {
 	t.defining.Lock()
 	defer t.defining.Unlock()
 	if t.closed.Load() {
-		return
+		return e
 	}
-	if old, known := t.flows.LoadAndDelete(flowKey{workspace, id}); known {
-		flowsRunning.Dec()
-		t.evict(old.key, old, nil)
+	old, known := t.flows.LoadAndDelete(flowKey{workspace, id})
+	if !known {
+		return e
+	}
+	flowsRunning.Dec()
+	return t.evict(old.key, old, nil)
+}
+
+// ended is what a change ends, to be told with no lock held: sinks and taps are
+// other rooms'.
+type ended struct {
+	why   error
+	busy  bool // calls may be under way
+	links []*link
+}
+
+func (t *Table) tell(e ended) {
+	if e.busy {
+		t.pending.endCalls(e.why)
+	}
+	for _, l := range e.links {
+		l.onCut(e.why)
 	}
 }
 
 // evict closes the services of a flow whose topics differ between two
-// definitions, of which either may be nil.
-func (t *Table) evict(key flowKey, before, after *flow) {
-	var evicted []*service
-	busy := false
+// definitions, of which either may be nil. Defining is held.
+func (t *Table) evict(key flowKey, before, after *flow) ended {
+	e := ended{why: ErrFlowStopped}
 	for _, kind := range codec.Kinds() {
 		old, had := before.lookup(kind.String())
 		now, has := after.lookup(kind.String())
@@ -115,17 +141,12 @@ func (t *Table) evict(key flowKey, before, after *flow) {
 			continue
 		}
 		if s, ok := t.services.LoadAndDelete(Key{key.workspace, key.id, kind}); ok && s.close() {
-			evicted = append(evicted, s)
-			busy = busy || s.inUse()
+			e.busy = e.busy || s.inUse()
+			t.unwire(s)
 		}
 	}
-	if busy {
-		t.pending.endCalls(ErrFlowStopped)
-	}
-	t.links.cut(key, after)
-	for _, s := range evicted {
-		t.unwire(s)
-	}
+	e.links = t.links.take(key, after)
+	return e
 }
 
 // Interface returns the topics of a flow's interface, whose name need not be
@@ -156,15 +177,19 @@ func (t *Table) topics(k Key) (codec.Interface, error) {
 // Close ends all calls with ErrUnavailable, unwires everything and waits within
 // ctx until that is done. It does not wait for the callers.
 func (t *Table) Close(ctx context.Context) error {
-	t.shut()
+	if e, first := t.shut(); first {
+		t.tell(e)
+		t.pending.abandon()
+	}
 	return t.life.end(ctx)
 }
 
-func (t *Table) shut() {
+// shut reports false when it was done before.
+func (t *Table) shut() (e ended, first bool) {
 	t.defining.Lock()
 	defer t.defining.Unlock()
 	if t.closed.Swap(true) {
-		return
+		return e, false
 	}
 	t.cancel()
 	flowsRunning.Sub(float64(t.flows.Size()))
@@ -175,7 +200,5 @@ func (t *Table) shut() {
 		}
 		return true
 	})
-	t.links.cutAll(ErrUnavailable)
-	t.pending.endCalls(ErrUnavailable)
-	t.pending.abandon()
+	return ended{why: ErrUnavailable, busy: true, links: t.links.takeAll()}, true
 }

@@ -3,115 +3,12 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"sluice/bus"
 )
-
-// reader is a tap that keeps what it is offered, and insists on one call at a
-// time.
-type reader struct {
-	testing.TB
-	onOffer func() // may be nil
-
-	mu     sync.Mutex
-	busy   bool
-	frames []*Frame
-	ended  bool
-	why    error
-	end    chan struct{}
-}
-
-func newReader(t testing.TB) *reader { return &reader{TB: t, end: make(chan struct{})} }
-
-func (r *reader) enter() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.busy || r.ended {
-		r.Errorf("called while busy (%v) or after the end (%v)", r.busy, r.ended)
-	}
-	r.busy = true
-}
-
-func (r *reader) Offer(f *Frame) {
-	r.enter()
-	f.Retain()
-	if r.onOffer != nil {
-		r.onOffer()
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.frames = append(r.frames, f)
-	r.busy = false
-}
-
-func (r *reader) Ended(err error) {
-	r.enter()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ended, r.why, r.busy = true, err, false
-	close(r.end)
-}
-
-func (r *reader) len() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.frames)
-}
-
-// release returns the text of what came, and the frames.
-func (r *reader) release() (texts []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, f := range r.frames {
-		texts = append(texts, string(f.Bytes()))
-		f.Release()
-	}
-	r.frames = nil
-	return texts
-}
-
-// shout is an encoding that refuses "bad" and panics at "worse".
-func shout(dst, msg []byte) ([]byte, error) {
-	switch string(msg) {
-	case "bad":
-		return dst, errors.New("bad")
-	case "worse":
-		panic("worse")
-	}
-	return append(append(dst, msg...), '!'), nil
-}
-
-func (f *fixture) publish(id string, texts ...string) {
-	f.Helper()
-	for _, text := range texts {
-		if _, err := f.bus.Publish(context.Background(), &bus.Message{To: topic(f, id), Body: []byte(text)}); err != nil {
-			f.Fatal(err)
-		}
-	}
-}
-
-func counterValue(t testing.TB, name string) int {
-	t.Helper()
-	families, err := prometheus.DefaultGatherer.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, family := range families {
-		if family.GetName() == name {
-			m := family.GetMetric()[0]
-			return int(m.GetCounter().GetValue() + m.GetGauge().GetValue())
-		}
-	}
-	t.Fatalf("no %s", name)
-	return 0
-}
 
 const stored = "flow:tg:triples-store:main"
 
@@ -323,57 +220,4 @@ func TestTapRefusals(t *testing.T) {
 	if len(table.feeds.of) != 0 || len(table.links.of) != 0 || len(table.blockingTaps) != 0 {
 		t.Errorf("left: %v, %v, %d", table.feeds.of, table.links.of, len(table.blockingTaps))
 	}
-}
-
-// TestTapsComeAndGo has taps open and close while the flow is stopped and started
-// and messages come.
-func TestTapsComeAndGo(t *testing.T) {
-	f := newFixture(t, Config{})
-	f.table.StartFlow("acme", "main", record("main"))
-	ctx, stop := context.WithCancel(t.Context())
-	var chaos, wg sync.WaitGroup
-	chaos.Go(func() {
-		for i := 0; ctx.Err() == nil; i++ {
-			f.table.StopFlow("acme", "main")
-			f.table.StartFlow("acme", "main", record("main"))
-			f.bus.Interrupt()
-		}
-	})
-	chaos.Go(func() {
-		for i := 0; ctx.Err() == nil; i++ {
-			m := bus.Message{To: topic(t, stored), Body: fmt.Append(nil, i)}
-			_, _ = f.bus.Publish(ctx, &m)
-		}
-	})
-	for range 8 {
-		wg.Go(func() {
-			for i := range 100 {
-				r := newReader(t)
-				end, err := f.table.Tap("acme", "main", "triples-store", shout, r)
-				var unknown *UnknownFlowError
-				switch {
-				case errors.As(err, &unknown) || errors.Is(err, ErrFlowStopped):
-					continue
-				case err != nil:
-					t.Error(err)
-					continue
-				}
-				if i%2 == 0 {
-					end()
-				} else {
-					<-r.end
-				}
-				r.release()
-			}
-		})
-	}
-	wg.Wait()
-	stop()
-	chaos.Wait()
-	f.table.StopFlow("acme", "main")
-	waitUntil(t, "nothing to be left", func() bool { return counterValue(t, "sluice_export_consumers") == 0 })
-	if len(f.table.feeds.of) != 0 || len(f.table.links.of) != 0 {
-		t.Errorf("left: %v, %v", f.table.feeds.of, f.table.links.of)
-	}
-	f.unbound(stored)
 }
