@@ -10,6 +10,8 @@ import (
 )
 
 const (
+	// recheckLeast is the least time between two checks.
+	recheckLeast = time.Second
 	// recheckPause is the pause after IAM could not be asked, staleFor how long
 	// the last answer counts meanwhile.
 	recheckPause = 5 * time.Second
@@ -138,7 +140,7 @@ func (s *session) settle(a *attempt, who *auth.Identity, err error) {
 	}
 	switch {
 	case err == nil:
-		i.know(who, a.token)
+		i.know(who, a.token, time.Now().UnixNano())
 		s.server.sockets.admitted(s.c)
 		if a.why == whenLapsed {
 			reauthOK.Inc()
@@ -151,12 +153,16 @@ func (s *session) settle(a *attempt, who *auth.Identity, err error) {
 	}
 }
 
-func (i *identityState) know(who *auth.Identity, token []byte) {
+func (i *identityState) know(who *auth.Identity, token []byte, now int64) {
 	i.who, i.token, i.everKnown, i.revoked = who, token, true, false
 	i.checkAt, i.goodUntil = 0, 0
-	if !who.Expires.IsZero() {
-		i.checkAt = who.Expires.UnixNano()
-		i.goodUntil = who.Expires.Add(staleFor).UnixNano()
+	if who.Expires.IsZero() {
+		return
+	}
+	i.checkAt = who.Expires.UnixNano()
+	i.goodUntil = who.Expires.Add(staleFor).UnixNano()
+	if who.Source == auth.APIKey { // an answer that has lapsed on its way still is one
+		i.checkAt = max(i.checkAt, now+int64(recheckLeast))
 	}
 }
 

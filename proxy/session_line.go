@@ -112,6 +112,7 @@ func (s *session) pump() {
 	}()
 	for {
 		s.mu.Lock()
+		s.identity.lapse(s)
 		if !s.mayPump() {
 			s.requests.pumping = false
 			over := s.overNow()

@@ -17,6 +17,7 @@ import (
 	"sluice/bus"
 	"sluice/bus/memory"
 	"sluice/codec"
+	"sluice/pool"
 	"sluice/proxy/auth"
 	"sluice/proxy/dispatch"
 )
@@ -292,3 +293,5 @@ func (c *client) expectClose(code int, reason string) (frames int) {
 }
 
 func (r *socketRig) socketCount() int { return len(r.server.sockets.snapshot(nil)) }
+
+func bufferOf(text string) *pool.Buffer { return pool.Wrap([]byte(text)) }

@@ -75,6 +75,7 @@ func (r *sockets) reserve(stranger bool) error {
 	r.reserved.Add(1)
 	if r.stop == nil {
 		r.stop, r.stopped = make(chan struct{}), make(chan struct{})
+		r.now.Store(time.Now().UnixNano())
 		go r.sweep(r.stop, r.stopped)
 	}
 	return nil
