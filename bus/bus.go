@@ -205,7 +205,8 @@ type Bus interface {
 	// Ready returns nil when requests can be published and their replies
 	// received, else why not.
 	Ready() error
-	// Close stops consuming, writes what is buffered, and disconnects. It is
-	// bounded by ctx and may be called once.
+	// Close stops consuming, writes what is buffered, waits for a while until what
+	// was published in bulk is settled, and disconnects. It is bounded by ctx and
+	// may be called once.
 	Close(ctx context.Context) error
 }

@@ -57,7 +57,7 @@ func NewWindow(messages, bytes int) *Window {
 // or gone is closed, which is ErrUnavailable. A message of any size gets in when
 // it is alone. What was taken must be given back.
 func (w *Window) Take(ctx context.Context, n int, gone <-chan struct{}) error {
-	n = min(n, w.maxBytes)
+	n = w.Cost(n)
 	w.mu.Lock()
 	if w.first == nil && w.fits(n) {
 		w.take(n)
@@ -112,8 +112,9 @@ func (w *Window) leave(t *turn, gaveUp bool) {
 	w.spare, t.next = t, w.spare
 }
 
-// Cost is what a message of n bytes takes of the window.
-func (w *Window) Cost(n int) int { return min(n, w.maxBytes) }
+// Cost is what a message of n bytes takes of the window: at least one byte, so that
+// whoever takes all of it is alone.
+func (w *Window) Cost(n int) int { return max(1, min(n, w.maxBytes)) }
 
 // Give gives back what messages took: their number and the sum of their costs.
 func (w *Window) Give(messages, bytes int) {

@@ -16,7 +16,9 @@ func TestWindowAllocatesNothing(t *testing.T) {
 		_ = w.Take(ctx, 1, nil)
 		next <- struct{}{} // waits for its turn, or not
 		w.Give(1, 1)
-		<-result
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
 		w.Give(1, 1)
 	})
 	close(next)

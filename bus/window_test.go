@@ -29,10 +29,11 @@ func TestWindowBounds(t *testing.T) {
 		for name, c := range map[string]struct {
 			messages, bytes, first, next int
 		}{
-			"messages":              {1, 1000, 0, 0},
-			"bytes":                 {10, 100, 60, 41},
-			"beside what is larger": {10, 100, 1000, 1},
-			"larger than all":       {10, 100, 1, 1000},
+			"messages":                 {1, 1000, 0, 0},
+			"all beside what is empty": {10, 100, 0, 1000},
+			"bytes":                    {10, 100, 60, 41},
+			"beside what is larger":    {10, 100, 1000, 1},
+			"larger than all":          {10, 100, 1, 1000},
 		} {
 			w := NewWindow(c.messages, c.bytes)
 			take(t, w, c.first)

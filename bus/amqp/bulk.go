@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,7 +52,22 @@ func (k *bulk) serve(ctx context.Context, a *attachment) error {
 	k.lane.Store(lane)
 	k.link.down.Store(false)
 	defer k.lane.Store(nil)
-	return k.watch(ctx, lane, a)
+	err = k.watch(ctx, lane, a)
+	if ctx.Err() != nil {
+		k.drain(lane, a)
+	}
+	return err
+}
+
+// drain waits, for half of the time that Close has, until the broker has answered
+// for everything.
+func (k *bulk) drain(lane *confirmLane, a *attachment) {
+	if a.wire.blocked.Load() || a.conn.IsClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Until(k.bus.closeBy())/2)
+	defer cancel()
+	_ = lane.window.Take(ctx, math.MaxInt, lane.ended) // all of the window
 }
 
 // watch returns when the connection is of no more use.

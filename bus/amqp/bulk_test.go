@@ -334,6 +334,24 @@ func TestBulkWatchdogIsPatient(t *testing.T) {
 	}
 }
 
+// A burst's buffers are used again while it lasts, and not kept afterwards.
+func TestLargeBuffersAreKeptUnderLoadOnly(t *testing.T) {
+	for name, c := range map[string]struct {
+		pending, batch, spare, left int
+	}{
+		"idle, small":         {0, keepBytes, keepBytes, 0},
+		"idle, large":         {0, keepBytes + 1, 0, 0},
+		"under load, large":   {keepBytes, keepBusyBytes, keepBusyBytes, keepBytes},
+		"under load, too big": {keepBytes, keepBusyBytes + 1, 0, keepBytes},
+	} {
+		w := &wire{pending: make([]byte, c.pending, 2*keepBytes)}
+		w.giveBack(make([]byte, 0, c.batch))
+		if cap(w.spare) != c.spare || len(w.pending) != c.left || c.left == 0 && cap(w.pending) != 0 {
+			t.Errorf("%s: a spare of %d bytes, %d of %d pending", name, cap(w.spare), len(w.pending), cap(w.pending))
+		}
+	}
+}
+
 // testBulkBlocked is a case of TestPrivateNode: importers wait, nothing is lost.
 func testBulkBlocked(t *testing.T, n *brokertest.Node) {
 	s, o := newSpace(t), newOutcomes()

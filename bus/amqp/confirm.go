@@ -21,6 +21,8 @@ type confirmLane struct {
 	conn *amqp091.Connection
 	ctx  context.Context // ends with the connection
 	size int
+	// ended is closed when everything is settled after the end of the connection.
+	ended chan struct{}
 	// window is given back when the broker has answered, not when the publisher
 	// gives up, so that ring and listener always suffice.
 	window *bus.Window
@@ -40,7 +42,7 @@ type ears struct {
 
 func newConfirmLane(ctx context.Context, b *Bus, conn *amqp091.Connection, messages, bytes int) *confirmLane {
 	return &confirmLane{
-		bus: b, conn: conn, ctx: ctx, size: messages,
+		bus: b, conn: conn, ctx: ctx, size: messages, ended: make(chan struct{}),
 		window: bus.NewWindow(messages, bytes), ring: newRing(messages),
 	}
 }
@@ -67,6 +69,7 @@ func (l *confirmLane) open() (e ears, err error) {
 
 // run settles what was published until the connection ends.
 func (l *confirmLane) run(e ears) {
+	defer close(l.ended)
 	h := &hearing{lane: l, gone: map[uint64]struct{}{}}
 	for {
 		h.ears = e

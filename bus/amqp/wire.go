@@ -13,8 +13,10 @@ const (
 	// largePiece is the size from which a write is part of a body that does not
 	// fit the buffer, and waits for the socket instead of growing it.
 	largePiece = 64 << 10
-	// keepBytes is the largest buffer that is kept between writes.
-	keepBytes = 1 << 20
+	// keepBytes is the largest buffer that is kept between writes, keepBusyBytes the
+	// largest under load.
+	keepBytes     = 1 << 20
+	keepBusyBytes = 8 << 20
 	// closeGrace bounds the last flush when nobody set a deadline for it.
 	closeGrace = time.Second
 )
@@ -125,13 +127,21 @@ func (w *wire) take() []byte {
 	return batch
 }
 
+// giveBack keeps a buffer for what comes next: a large one while there is much to
+// do, or work in bulk would make one anew for each write.
 func (w *wire) giveBack(batch []byte) {
-	if cap(batch) > keepBytes {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	keep := keepBytes
+	if len(w.pending) > keepBytes/4 {
+		keep = keepBusyBytes
+	} else if cap(w.pending) > keepBytes && len(w.pending) == 0 {
+		w.pending = nil
+	}
+	if cap(batch) > keep {
 		batch = nil
 	}
-	w.mu.Lock()
 	w.spare = batch
-	w.mu.Unlock()
 }
 
 func (w *wire) send(batch []byte) error {

@@ -187,6 +187,27 @@ func testAsyncBackpressure(f *fixture) {
 	in.wait(f, sent+1)
 }
 
+func testAsyncClose(f *fixture) {
+	const n = 1000
+	topic, l := f.topic(bus.Flow, "bulk"), newLedger()
+	f.close(f.subscribe(bus.Consumer{Topic: topic, Name: "svc", Handler: newInbox(nil).handle}))
+	for i := range n {
+		f.publishAsync(bus.Message{To: topic, Body: []byte("{}")}, l, i)
+	}
+	if err := f.bus.Close(f.ctx); err != nil {
+		f.Fatal(err)
+	}
+	if got := len(l.settled()); got != n {
+		f.Errorf("%d of %d messages are settled after Close", got, n)
+	}
+	l.once(f, n)
+	for i := range n {
+		if err := l.outcome(uint64(i)); err != nil {
+			f.Fatalf("message %d: %v", i, err)
+		}
+	}
+}
+
 // testAsyncLoss breaks the connections under a stream of messages: each is settled
 // once, and what was confirmed arrives.
 func testAsyncLoss(f *fixture) {

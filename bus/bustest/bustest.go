@@ -72,6 +72,7 @@ func cases(h Harness) []testCase {
 		{"bulk without a queue is refused", testAsyncUnroutable},
 		{"bulk refuses", testAsyncRefused},
 		{"bulk waits for room", testAsyncBackpressure},
+		{"bulk is settled before the bus closes", testAsyncClose},
 		{"private queue drops the oldest", testMaxBytes},
 	}
 	if h.Disrupt != nil {

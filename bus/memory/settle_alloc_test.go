@@ -23,7 +23,9 @@ func TestPublishAsyncAllocatesNothing(t *testing.T) {
 	m := bus.Message{To: to, Body: []byte(`{"triples":[]}`)}
 	got := testing.AllocsPerRun(1000, func() {
 		_ = b.PublishAsync(ctx, &m, c, 7)
-		<-c
+		if err := <-c; err != nil {
+			t.Error(err)
+		}
 	})
 	if got != 0 {
 		t.Errorf("%v allocations", got)
