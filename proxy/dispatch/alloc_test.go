@@ -3,12 +3,14 @@
 package dispatch
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"testing"
 	"unsafe"
 
 	"sluice/bus"
+	"sluice/bus/memory"
 	"sluice/codec"
 	"sluice/pool"
 )
@@ -22,6 +24,20 @@ func TestNothingIsAllocated(t *testing.T) {
 	var slotIndex uint16
 	dst := make([]byte, 0, 4096)
 	sink := &finals{end: make(chan struct{}, 1)}
+	at := New(instantBus{s.bus}, p, Config{})
+	defer closeTable(t, at)
+	at.StartFlow("acme", "main", record("main"))
+	outlet, err := at.Outlet("acme", "main", "triples-store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outlet.Close()
+	letter, body, signal := work(t), make([]byte, 2048), make(settledSignal, 1)
+	export := &feed{encode: func(dst, msg []byte) ([]byte, error) { return append(dst, msg...), nil }}
+	delivery := &bus.Delivery{Body: body, Settle: func(*bus.Delivery, bool) {}}
+	for range 100 {
+		export.add(&tapEntry{tap: drain{}})
+	}
 	for _, c := range []struct {
 		name string
 		run  func()
@@ -62,6 +78,19 @@ func TestNothingIsAllocated(t *testing.T) {
 			}
 			<-sink.end
 		}},
+		{"streamed work", func() {
+			if _, err := at.Stream(load, letter, Call{}, sink); err != nil {
+				t.Fatal(err)
+			}
+			<-sink.end
+		}},
+		{"imported message", func() {
+			if err := outlet.Publish(t.Context(), body, signal, 1); err != nil {
+				t.Fatal(err)
+			}
+			<-signal
+		}},
+		{"exported message", func() { export.handle(delivery) }},
 		{"cancelled stream", func() {
 			w := s.table.wait(Call{})
 			svc.enter()
@@ -77,6 +106,24 @@ func TestNothingIsAllocated(t *testing.T) {
 		}
 	}
 	_ = slotIndex
+}
+
+// instantBus keeps work at once, so that what is counted is ours.
+type instantBus struct{ *memory.Bus }
+
+func (instantBus) PublishAsync(_ context.Context, _ *bus.Message, s Settler, token uint64) error {
+	s.Settled(token, nil)
+	return nil
+}
+
+// settledSignal is a Settler that tells of each success.
+type settledSignal chan struct{}
+
+func (s settledSignal) Settled(_ uint64, err error) {
+	if err != nil {
+		panic(err)
+	}
+	s <- struct{}{}
 }
 
 // finals tells of final parts.
