@@ -147,13 +147,23 @@ func (c *wsConn) next() (*pool.Buffer, error) {
 		switch {
 		case c.closed():
 		case op == websocket.TextMessage && !utf8.Valid(msg.B):
-			c.abandon(codeInvalid, reasonNotUTF8)
+			c.refuseText()
 		default:
 			c.kind.metrics().framesIn.Inc()
 			return msg, nil
 		}
 		msg.Release()
 	}
+}
+
+// refuseText ends a socket whose client has sent text that is not UTF-8; its
+// handler may have something to finish first.
+func (c *wsConn) refuseText() {
+	if h, ok := c.handler.(interface{ notUTF8() }); ok {
+		h.notUTF8()
+		return
+	}
+	c.abandon(codeInvalid, reasonNotUTF8)
 }
 
 // explain ends reading.

@@ -216,11 +216,18 @@ func (a *arrivals) all() []string {
 // open dials a stream; the status is that of the answer when there is no socket.
 func (r *streamRig) open(path, token string) (*websocket.Conn, int, string) {
 	r.t.Helper()
+	return r.openOver(path, token, new(net.Dialer).DialContext)
+}
+
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func (r *streamRig) openOver(path, token string, dial dialFunc) (*websocket.Conn, int, string) {
+	r.t.Helper()
 	header := http.Header{}
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	dialer := websocket.Dialer{HandshakeTimeout: patience, NetDialContext: smallBuffers}
+	dialer := websocket.Dialer{HandshakeTimeout: patience, NetDialContext: dial}
 	ws, resp, err := dialer.Dial("ws://"+r.addr+path, header)
 	if err != nil {
 		if resp == nil {
@@ -242,6 +249,17 @@ func smallBuffers(ctx context.Context, network, addr string) (net.Conn, error) {
 		_ = c.(*net.TCPConn).SetReadBuffer(16 << 10) //nolint:forcetypeassert // dialled tcp
 	}
 	return c, err
+}
+
+// mustOpenSlow opens a stream whose client has little room for what it does not
+// read.
+func (r *streamRig) mustOpenSlow(path, token string) *websocket.Conn {
+	r.t.Helper()
+	ws, status, body := r.openOver(path, token, smallBuffers)
+	if ws == nil {
+		r.t.Fatalf("%s: status %d %s", path, status, body)
+	}
+	return ws
 }
 
 func (r *streamRig) mustOpen(path, token string) *websocket.Conn {
@@ -550,4 +568,20 @@ func gather(t testing.TB, name string) map[string]float64 {
 		}
 	}
 	return values
+}
+
+// gatherGauge returns the value of a gauge without labels.
+func gatherGauge(t testing.TB, name string) float64 {
+	t.Helper()
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("there is no %s", name)
+	return 0
 }

@@ -302,6 +302,16 @@ func errorFrame(index uint64, err error) *pool.Buffer {
 // allowLarge implements wsHandler.
 func (i *importer) allowLarge() bool { return i.c.known.Load() }
 
+// notUTF8 ends the import of a client that has sent text that is none.
+func (i *importer) notUTF8() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.ending.code == 0 {
+		importInvalid.Inc()
+	}
+	i.endLocked(codeInvalid, atMessage(i.next, errNotUTF8))
+}
+
 // closing implements wsHandler.
 func (i *importer) closing() { i.cutOff() }
 

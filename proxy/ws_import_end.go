@@ -27,8 +27,11 @@ type importEnding struct {
 	late    bool // there was no time to settle the rest
 }
 
-// errUnconfirmed stands for messages that were not settled in time.
-var errUnconfirmed = errors.New("unconfirmed")
+var (
+	// errUnconfirmed stands for messages that were not settled in time.
+	errUnconfirmed = errors.New("unconfirmed")
+	errNotUTF8     = errors.New(reasonNotUTF8)
+)
 
 // end begins the end of the import, for the first reason that there is: it then
 // has a few seconds to settle what it has taken.
@@ -140,7 +143,7 @@ func atMessage(index uint64, err error) string {
 func importErrorText(err error) string {
 	var invalid *codec.Error
 	var syntax *codec.SyntaxError
-	if errors.As(err, &invalid) || errors.As(err, &syntax) {
+	if errors.As(err, &invalid) || errors.As(err, &syntax) || errors.Is(err, errNotUTF8) {
 		return err.Error()
 	}
 	for _, known := range []error{

@@ -225,7 +225,12 @@ func TestImportEndsWithTheReason(t *testing.T) {
 		}, 1007, `message 2: invalid JSON at byte 0: expected a value`},
 		{"not UTF-8", func(_ *streamRig, ws *websocket.Conn) {
 			write(t, ws, "\"\xff\"")
-		}, 1007, reasonNotUTF8},
+		}, 1007, "message 2: text is not UTF-8"},
+		{"not UTF-8, an earlier one never confirmed", func(r *streamRig, ws *websocket.Conn) {
+			write(t, ws, tripleFrame(2))
+			r.bus.take(t, 1)
+			write(t, ws, "\"\xff\"")
+		}, 1011, "unconfirmed from message 2 on"},
 		{"client closes", func(_ *streamRig, ws *websocket.Conn) { sayBye(t, ws) }, 1000, ""},
 		{"flow stops", func(r *streamRig, _ *websocket.Conn) { r.table.StopFlow("acme", "f") }, 1001, "Flow stopped"},
 		{"flow moves", func(r *streamRig, _ *websocket.Conn) {
