@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -276,64 +274,6 @@ func TestBulkRefusedByQueue(t *testing.T) {
 	}
 }
 
-// A broker that takes everything and confirms nothing is found out, be there work
-// or not.
-func TestBulkWatchdog(t *testing.T) {
-	for _, busy := range []bool{false, true} {
-		p := newProxy(t, brokertest.URL(t))
-		s, o := newSpace(t), newOutcomes()
-		b := open(t, Config{URLs: []string{p.url}, WatchdogInterval: 20 * time.Millisecond, WatchdogTimeout: 300 * time.Millisecond}, nil)
-		m := bus.Message{To: s.topic(bus.Flow, "hole")}
-		drain(t, b, m.To)
-		sendBulk(t, b, m, o, 0)
-		if err := o.of(t, 0); err != nil {
-			t.Errorf("before: %v", err)
-		}
-		before := b.bulk.lane.Load()
-		bulkPair(t, b, p).up.set(swallow)
-		if busy {
-			sendBulk(t, b, m, o, 1)
-		}
-		until(t, "the connection is rebuilt", func() bool {
-			now := b.bulk.lane.Load()
-			return now != nil && now != before
-		})
-		if busy && !errors.Is(o.of(t, 1), bus.ErrOutcomeUnknown) {
-			t.Errorf("what was swallowed: %v", o.of(t, 1))
-		}
-		sendBulk(t, b, m, o, 2)
-		if err := o.of(t, 2); err != nil {
-			t.Errorf("afterwards: %v", err)
-		}
-	}
-}
-
-func TestBulkWatchdogIsPatient(t *testing.T) {
-	late := time.Hour
-	for name, c := range map[string]struct {
-		blocked, waiting, moved, barks bool
-	}{
-		"blocked":          {blocked: true, waiting: true},
-		"progress":         {waiting: true, moved: true},
-		"nothing to do":    {},
-		"nothing confirms": {waiting: true, barks: true},
-	} {
-		lane := &confirmLane{ctx: t.Context(), window: bus.NewWindow(1, 1), ring: newRing(1)}
-		lane.window.Close(bus.Down) // it has no channel
-		if c.waiting {
-			lane.ring.add(unconfirmed{})
-		}
-		if c.moved {
-			lane.ring.taken++
-		}
-		now := time.Now()
-		d := bulkWatchdog{lane: lane, timeout: time.Second, since: now}
-		if err := d.tick(now.Add(late), c.blocked); (err != nil) != c.barks {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 // A burst's buffers are used again while it lasts, and not kept afterwards.
 func TestLargeBuffersAreKeptUnderLoadOnly(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -348,67 +288,6 @@ func TestLargeBuffersAreKeptUnderLoadOnly(t *testing.T) {
 		w.giveBack(make([]byte, 0, c.batch))
 		if cap(w.spare) != c.spare || len(w.pending) != c.left || c.left == 0 && cap(w.pending) != 0 {
 			t.Errorf("%s: a spare of %d bytes, %d of %d pending", name, cap(w.spare), len(w.pending), cap(w.pending))
-		}
-	}
-}
-
-// testBulkBlocked is a case of TestPrivateNode: importers wait, nothing is lost.
-func testBulkBlocked(t *testing.T, n *brokertest.Node) {
-	s, o := newSpace(t), newOutcomes()
-	b := open(t, Config{URLs: []string{n.URL}}, nil)
-	m := bus.Message{To: s.topic(bus.Flow, "q"), Body: []byte("{}")}
-	seen := drain(t, b, m.To)
-	n.Ctl(t, "set_vm_memory_high_watermark", "0.0000001")
-	taken := fill(t, b, m, o)
-	waited := make(chan error, 1)
-	go func() { waited <- b.PublishAsync(within(t, time.Minute), &m, o, taken) }()
-	n.Ctl(t, "set_vm_memory_high_watermark", "0.4")
-	if err := <-waited; err != nil {
-		t.Errorf("who waited: %v", err)
-	}
-	for i := range taken + 1 {
-		if err := o.of(t, i); err != nil {
-			t.Fatalf("message %d: %v", i, err)
-		}
-	}
-	until(t, "all arrived", func() bool { return seen.Load() == int64(taken)+1 })
-}
-
-// testBoundedQueue is a case of TestPrivateNode.
-func testBoundedQueue(t *testing.T, n *brokertest.Node) {
-	b, s := open(t, Config{URLs: []string{n.URL}}, nil), newSpace(t)
-	for _, name := range []string{"", "shared"} {
-		c := bus.Consumer{Topic: s.topic(bus.Flow, "q"), Name: name, MaxBytes: 123456, Handler: func(d *bus.Delivery) { d.Ack() }}
-		if _, err := b.Subscribe(within(t, time.Minute), c); err != nil {
-			t.Fatal(err)
-		}
-	}
-	list := n.Ctl(t, "list_queues", "-p", "sluice", "--no-table-headers", "name", "arguments")
-	bounded := 0
-	for line := range strings.Lines(list) {
-		if !strings.Contains(line, "123456") {
-			continue
-		}
-		bounded++
-		if !strings.HasPrefix(line, "amq.gen-") || !strings.Contains(line, `{"x-max-length-bytes",123456}`) || !strings.Contains(line, `{"x-overflow","drop-head"}`) {
-			t.Errorf("bounded: %s", line)
-		}
-	}
-	if bounded != 1 {
-		t.Errorf("%d queues are bounded:\n%s", bounded, list)
-	}
-}
-
-// bulkToMany publishes in bulk to n topics that nobody reads.
-func bulkToMany(t *testing.T, b *Bus, s space, n int) {
-	t.Helper()
-	o := newOutcomes()
-	for i := range n {
-		sendBulk(t, b, bus.Message{To: s.topic(bus.Flow, fmt.Sprint(i))}, o, uint64(i))
-	}
-	for i := range n {
-		if err := o.of(t, uint64(i)); !errors.Is(err, bus.ErrUnroutable) {
-			t.Errorf("message %d: %v", i, err)
 		}
 	}
 }

@@ -15,7 +15,11 @@ func (c told) Settled(_ uint64, err error) { c <- err }
 func TestPublishAsyncAllocatesNothing(t *testing.T) {
 	b, to := New(nil), topic(t, "flow:tg:alloc")
 	defer b.Close(t.Context())
-	_, err := b.Subscribe(t.Context(), bus.Consumer{Topic: to, Name: "svc", Handler: func(d *bus.Delivery) { d.Ack() }})
+	taken := make(chan struct{}, 1)
+	_, err := b.Subscribe(t.Context(), bus.Consumer{Topic: to, Name: "svc", Handler: func(d *bus.Delivery) {
+		d.Ack()
+		taken <- struct{}{}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,6 +30,7 @@ func TestPublishAsyncAllocatesNothing(t *testing.T) {
 		if err := <-c; err != nil {
 			t.Error(err)
 		}
+		<-taken
 	})
 	if got != 0 {
 		t.Errorf("%v allocations", got)
