@@ -27,6 +27,7 @@ var rooms = map[string][]string{
 	"sluice/bus/memory":     {"sluice/bus", "sluice/pool"},
 	"sluice/codec":          {"sluice/pool"},
 	"sluice/iam":            {"sluice/bus", "sluice/codec"},
+	"sluice/iam/...":        {"sluice/iam", "sluice/codec"},
 	"sluice/proxy/auth":     {"sluice/codec"},
 	"sluice/proxy/core":     {"sluice/codec"},
 	"sluice/proxy/dispatch": {"sluice/bus", "sluice/codec", "sluice/pool"},
@@ -47,6 +48,7 @@ var owners = map[string][]string{
 	"github.com/fasthttp/websocket":  {"sluice/proxy"},
 	"github.com/bytedance/sonic":     {"sluice/codec"},
 	"github.com/tinylib/msgp":        {"sluice/proxy/core"},
+	"go.etcd.io/bbolt":               {"sluice/iam/bolt"},
 }
 
 type goPackage struct {
