@@ -57,6 +57,8 @@ func (s *Server) receiveCore(ctx *fasthttp.RequestCtx, x *exchange) error {
 		return &importError{cause: err}
 	}
 	defer done()
+	frugality.enter()
+	defer frugality.leave()
 	i := coreImport{server: s, ctx: ctx, exchange: x, workspace: workspace, id: id}
 	i.values = core.NewReader(src, s.cfg.MaxCoreValueBytes, func(more int) error { return x.body.hold(more, &rules) })
 	if err := i.run(); err != nil {

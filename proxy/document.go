@@ -7,7 +7,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/codec"
-	"sluice/pool"
 	"sluice/proxy/auth"
 	"sluice/proxy/dispatch"
 )
@@ -43,19 +42,15 @@ func (s *Server) documentStream(ctx *fasthttp.RequestCtx, x *exchange) error {
 var errContent = &codec.Error{Member: "content", Reason: "must be base64", Response: true}
 
 // documentBytes makes the bytes of one part: each part's content is base64 of its
-// own.
+// own. Only what is wrong is translated: parts are large, and nothing else is
+// wanted of them.
 func documentBytes(dst, part []byte, _ bool) ([]byte, error) {
-	body := pool.Acquire(len(part))
-	defer body.Release()
-	out, what, err := codec.AppendResponse(body.B, codec.Librarian, part)
-	if err != nil {
-		return dst, err
+	message, err := codec.ParseValue(part)
+	failure := message.Get("error")
+	if err != nil || !message.IsObject() || failure.IsObject() || failure.Truthy() {
+		return dst, documentFailure(part)
 	}
-	body.B = out
-	if what.Failed {
-		return dst, serviceFailure(out)
-	}
-	content := codec.Value{Raw: out}.Get("content")
+	content := message.Get("content")
 	if !content.Truthy() {
 		return dst, nil
 	}
@@ -68,4 +63,16 @@ func documentBytes(dst, part []byte, _ bool) ([]byte, error) {
 		return dst, errContent
 	}
 	return bytes, nil
+}
+
+// documentFailure says what is wrong with a part.
+func documentFailure(part []byte) error {
+	body, what, err := codec.AppendResponse(nil, codec.Librarian, part)
+	switch {
+	case err != nil:
+		return err
+	case what.Failed:
+		return serviceFailure(body)
+	}
+	return errIncomplete
 }

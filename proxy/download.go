@@ -104,6 +104,8 @@ func (s *Server) produce(r *relay, d *download) {
 			r.end(fmt.Errorf("panic: %v", p))
 		}
 	}()
+	frugality.enter()
+	defer frugality.leave()
 	piece := pool.Acquire(0)
 	defer piece.Release()
 	started, complete := false, false
