@@ -18,6 +18,7 @@ type Memory struct {
 	keys       map[string]APIKey   // by hash
 	keyHashes  map[string]string   // by key id
 	signing    map[string]SigningKey
+	id         string
 }
 
 type userName struct{ workspace, username string }
@@ -33,8 +34,12 @@ func NewMemory() *Memory {
 		keys:       make(map[string]APIKey),
 		keyHashes:  make(map[string]string),
 		signing:    make(map[string]SigningKey),
+		id:         newUUID(),
 	}
 }
+
+// ID tells this store from every other: see Config.StoreID.
+func (m *Memory) ID() string { return m.id }
 
 // User implements Store.
 func (m *Memory) User(_ context.Context, id string) (User, error) {
@@ -181,25 +186,16 @@ func (m *Memory) putUser(u User) error {
 	return nil
 }
 
-// SetPassword implements Store.
-func (m *Memory) SetPassword(_ context.Context, userID, hash string, mustChange bool) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	u, ok := m.users[userID]
-	if !ok {
-		return ErrNotFound
-	}
-	u.PasswordHash, u.MustChangePassword = hash, mustChange
-	m.users[userID] = u
-	return nil
-}
-
 // CreateAPIKey implements Store.
 func (m *Memory) CreateAPIKey(_ context.Context, k APIKey) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.users[k.UserID]; !ok {
+	owner, ok := m.users[k.UserID]
+	if !ok {
 		return ErrNotFound
+	}
+	if !owner.Enabled {
+		return ErrDisabled
 	}
 	m.putKey(k)
 	return nil
@@ -218,8 +214,25 @@ func (m *Memory) DeleteAPIKey(_ context.Context, hash string) error {
 	if !ok {
 		return ErrNotFound
 	}
-	delete(m.keys, hash)
+	m.dropKey(k)
+	return nil
+}
+
+func (m *Memory) dropKey(k APIKey) {
+	delete(m.keys, k.Hash)
 	delete(m.keyHashes, k.ID)
+}
+
+// TouchAPIKeys implements Store.
+func (m *Memory) TouchAPIKeys(_ context.Context, uses []KeyUse) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, u := range uses {
+		if k, ok := m.keys[u.Hash]; ok && u.At.After(k.LastUsed) {
+			k.LastUsed = u.At
+			m.keys[u.Hash] = k
+		}
+	}
 	return nil
 }
 

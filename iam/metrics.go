@@ -30,7 +30,7 @@ var dropped = struct{ badBody, noID, repeated, late, reply prometheus.Counter }{
 // outcomeCounters resolves the counters of one operation.
 func outcomeCounters(operation string) map[string]prometheus.Counter {
 	counters := make(map[string]prometheus.Counter)
-	for _, outcome := range []string{outcomeOK, typeInvalid, typeNotFound, typeDuplicate, typeAuthFailed, typeNotPermitted, typeInternal} {
+	for _, outcome := range []string{outcomeOK, typeInvalid, typeNotFound, typeDuplicate, typeAuthFailed, typeNotPermitted, typeInternal, typeWeakPassword} {
 		counters[outcome] = requestsTotal.WithLabelValues(operation, outcome)
 	}
 	return counters

@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sluice/codec"
@@ -25,6 +26,9 @@ func (s *Service) createAPIKey(ctx context.Context, r *codec.IAMRequest, ev *eve
 		return nil, invalid("key.name required")
 	}
 	ev.target = in.UserID
+	if err := checkText("key.name", in.Name, maxNameBytes); err != nil {
+		return nil, err
+	}
 	user, err := s.store.User(ctx, in.UserID)
 	if err != nil {
 		return nil, orRefusal(err, errUserNotFound)
@@ -42,7 +46,11 @@ func (s *Service) createAPIKey(ctx context.Context, r *codec.IAMRequest, ev *eve
 		}
 		key.Expires = stored(expires)
 	}
-	if err := s.store.CreateAPIKey(ctx, key); err != nil {
+	err = s.store.CreateAPIKey(ctx, key)
+	if errors.Is(err, ErrDisabled) {
+		return nil, notPermitted("target user is disabled")
+	}
+	if err != nil {
 		return nil, orRefusal(err, errUserNotFound)
 	}
 	return &codec.IAMReply{APIKeyPlaintext: plaintext, APIKey: new(keyRecord(key))}, nil

@@ -21,6 +21,9 @@ func (s *Service) createUser(ctx context.Context, r *codec.IAMRequest, ev *event
 		return nil, invalid("user.password required")
 	}
 	ev.target = r.User.Username
+	if err := checkNewUser(r.User); err != nil {
+		return nil, err
+	}
 	if ok, err := s.workspaceEnabled(ctx, r.Workspace); err != nil || !ok {
 		return nil, cmp.Or[error](err, notFound("workspace not found or disabled"))
 	}
@@ -28,6 +31,9 @@ func (s *Service) createUser(ctx context.Context, r *codec.IAMRequest, ev *event
 	// Asked before the hash is paid for; CreateUser decides.
 	if _, err := s.store.UserID(ctx, r.Workspace, r.User.Username); !errors.Is(err, ErrNotFound) {
 		return nil, cmp.Or[error](err, errTaken)
+	}
+	if err := s.checkPassword("user.password", r.User.Password); err != nil {
+		return nil, err
 	}
 	hash, err := s.hash.hash(ctx, r.User.Password)
 	if err != nil {
@@ -78,7 +84,7 @@ func (s *Service) listUsers(ctx context.Context, r *codec.IAMRequest, _ *event) 
 
 func (s *Service) getUser(ctx context.Context, r *codec.IAMRequest, _ *event) (*codec.IAMReply, error) {
 	if r.Workspace == "" {
-		return nil, invalid("workspace required")
+		return nil, errWorkspaceRequired
 	}
 	user, err := s.userInWorkspace(ctx, r)
 	if err != nil {
@@ -101,56 +107,6 @@ func (s *Service) userInWorkspace(ctx context.Context, r *codec.IAMRequest) (Use
 		return User{}, notPermitted("user is in a different workspace")
 	}
 	return user, nil
-}
-
-// changePassword is for users themselves, who prove it with the old one.
-func (s *Service) changePassword(ctx context.Context, r *codec.IAMRequest, ev *event) (*codec.IAMReply, error) {
-	ev.target = r.UserID
-	switch {
-	case r.UserID == "":
-		return nil, errUserIDRequired
-	case r.Password == "":
-		return nil, invalid("password (current) required")
-	case r.NewPassword == "":
-		return nil, invalid("new_password required")
-	}
-	user, err := s.store.User(ctx, r.UserID)
-	if err != nil {
-		return nil, s.failSlowly(ctx, r.Password, orRefusal(err, errNoUser))
-	}
-	ev.workspace = user.Workspace
-	if err := s.authenticate(ctx, user, r.Password); err != nil {
-		return nil, err
-	}
-	if err := s.setPassword(ctx, user.ID, r.NewPassword, false); err != nil {
-		return nil, orRefusal(err, errNoUser)
-	}
-	return &codec.IAMReply{}, nil
-}
-
-// resetPassword is for administrators: it makes a password that is shown once.
-func (s *Service) resetPassword(ctx context.Context, r *codec.IAMRequest, ev *event) (*codec.IAMReply, error) {
-	ev.target = r.UserID
-	if r.Workspace == "" {
-		return nil, invalid("workspace required for reset-password")
-	}
-	user, err := s.userInWorkspace(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	password := formatPasswordText(randomBytes(temporaryPasswordBytes))
-	if err := s.setPassword(ctx, user.ID, password, true); err != nil {
-		return nil, orRefusal(err, errUserNotFound)
-	}
-	return &codec.IAMReply{TemporaryPassword: password}, nil
-}
-
-func (s *Service) setPassword(ctx context.Context, userID, password string, mustChange bool) error {
-	hash, err := s.hash.hash(ctx, password)
-	if err != nil {
-		return err
-	}
-	return s.store.SetPassword(ctx, userID, hash, mustChange)
 }
 
 // userRecord is what callers see of a user.

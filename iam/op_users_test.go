@@ -23,8 +23,8 @@ func TestCreateUser(t *testing.T) {
 	} {
 		w.refuse(withOperation("create-user", request), want)
 	}
-	full := w.grant(`{"operation":"create-user","workspace":"default","user":{"username":"a","name":"N","email":"e@x","password":"p","roles":["z","a","z"],"enabled":false,"must_change_password":true}}`).User
-	if got, want := fmt.Sprintf("%+v", *full), `{ID:`+full.ID+` Workspace:default Username:a Name:N Email:e@x Roles:[a z] Enabled:false MustChangePassword:true Created:2026-11-21T17:42:33.752000+00:00}`; got != want {
+	full := w.grant(`{"operation":"create-user","workspace":"default","user":{"username":"a","name":"N","email":"e@x","password":"p","roles":["writer","admin","writer"],"enabled":false,"must_change_password":true}}`).User
+	if got, want := fmt.Sprintf("%+v", *full), `{ID:`+full.ID+` Workspace:default Username:a Name:N Email:e@x Roles:[admin writer] Enabled:false MustChangePassword:true Created:2026-11-21T17:42:33.752000+00:00}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	plain := w.grant(`{"operation":"create-user","workspace":"default","user":{"username":"b","password":"p"}}`).User

@@ -18,6 +18,9 @@ func (s *Service) createWorkspace(ctx context.Context, r *codec.IAMRequest, ev *
 		return nil, invalid("workspace ids beginning with '_' are reserved")
 	}
 	ev.target = in.ID
+	if err := checkNewWorkspace(in); err != nil {
+		return nil, err
+	}
 	w := Workspace{ID: in.ID, Name: cmp.Or(in.Name, in.ID), Enabled: in.Enabled.Or(true), Created: s.now()}
 	if err := s.store.CreateWorkspace(ctx, w); err != nil {
 		if errors.Is(err, ErrExists) {
@@ -38,13 +41,43 @@ func (s *Service) listWorkspaces(ctx context.Context, _ *codec.IAMRequest, _ *ev
 
 func (s *Service) getWorkspace(ctx context.Context, r *codec.IAMRequest, _ *event) (*codec.IAMReply, error) {
 	if r.WorkspaceRecord == nil || r.WorkspaceRecord.ID == "" {
-		return nil, invalid("workspace_record.id required")
+		return nil, errWorkspaceIDRequired
 	}
 	w, err := s.store.Workspace(ctx, r.WorkspaceRecord.ID)
 	if err != nil {
 		return nil, orRefusal(err, errWorkspaceNotFound)
 	}
 	return &codec.IAMReply{Workspace: new(workspaceRecord(w))}, nil
+}
+
+func (s *Service) updateWorkspace(ctx context.Context, r *codec.IAMRequest, ev *event) (*codec.IAMReply, error) {
+	in := r.WorkspaceRecord
+	if in == nil || in.ID == "" {
+		return nil, errWorkspaceIDRequired
+	}
+	ev.target = in.ID
+	if _, err := s.store.Workspace(ctx, in.ID); err != nil {
+		return nil, orRefusal(err, errWorkspaceNotFound)
+	}
+	if err := checkText("workspace_record.name", in.Name, maxNameBytes); err != nil {
+		return nil, err
+	}
+	w, err := s.store.UpdateWorkspace(ctx, in.ID, WorkspaceChange{Name: given(in.Name), Enabled: givenFlag(in.Enabled)})
+	if err != nil {
+		return nil, orChangeRefusal(err, errWorkspaceNotFound)
+	}
+	return &codec.IAMReply{Workspace: new(workspaceRecord(w))}, nil
+}
+
+func (s *Service) disableWorkspace(ctx context.Context, r *codec.IAMRequest, ev *event) (*codec.IAMReply, error) {
+	if r.WorkspaceRecord == nil || r.WorkspaceRecord.ID == "" {
+		return nil, errWorkspaceIDRequired
+	}
+	ev.target = r.WorkspaceRecord.ID
+	if err := s.store.DisableWorkspace(ctx, r.WorkspaceRecord.ID); err != nil {
+		return nil, orChangeRefusal(err, errWorkspaceNotFound)
+	}
+	return &codec.IAMReply{}, nil
 }
 
 // workspaceRecord is what callers see of a workspace.

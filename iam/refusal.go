@@ -10,20 +10,25 @@ const (
 	typeAuthFailed   = "auth-failed"
 	typeNotPermitted = "operation-not-permitted"
 	typeInternal     = "internal-error"
+	typeWeakPassword = "weak-password"
 )
 
 // Refusals that more than one operation gives.
 var (
-	errInternal          = &codec.ServiceError{Type: typeInternal, Message: "internal error"}
-	errBusy              = &codec.ServiceError{Type: typeInternal, Message: "too many password operations, try again later"}
-	errMasked            = authFailed("auth failure")
-	errNoUser            = authFailed("no such user")
-	errUserDisabled      = authFailed("user disabled")
-	errBadCredentials    = authFailed("bad credentials")
-	errUserIDRequired    = invalid("user_id required")
-	errUserNotFound      = notFound("user not found")
-	errKeyNotFound       = notFound("api key not found")
-	errWorkspaceNotFound = notFound("workspace not found")
+	errInternal            = &codec.ServiceError{Type: typeInternal, Message: "internal error"}
+	errBusy                = &codec.ServiceError{Type: typeInternal, Message: "too many password operations, try again later"}
+	errMasked              = authFailed("auth failure")
+	errNoUser              = authFailed("no such user")
+	errUserDisabled        = authFailed("user disabled")
+	errBadCredentials      = authFailed("bad credentials")
+	errTooManyAttempts     = authFailed("too many attempts")
+	errLastAdmin           = notPermitted(ErrLastAdmin.Error())
+	errWorkspaceRequired   = invalid("workspace required")
+	errUserIDRequired      = invalid("user_id required")
+	errUserNotFound        = notFound("user not found")
+	errKeyNotFound         = notFound("api key not found")
+	errWorkspaceIDRequired = invalid("workspace_record.id required")
+	errWorkspaceNotFound   = notFound("workspace not found")
 )
 
 // internalReply is the reply when not even a reply can be written.

@@ -54,6 +54,8 @@ type Config struct {
 	Token string
 	// TopicSpace is the second part of the topic ids; empty means `tg`.
 	TopicSpace string
+	// MinPasswordLength, in characters, is asked of new passwords; 0 asks nothing.
+	MinPasswordLength int
 	// Logger gets failures and the audit trail; nil means slog.Default().
 	Logger *slog.Logger
 	// Clock tells the time; nil means time.Now.

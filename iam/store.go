@@ -3,7 +3,6 @@ package iam
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // Errors that a Store returns for what callers can cause. Anything else is a
@@ -13,64 +12,14 @@ var (
 	ErrNotFound = errors.New("record not found")
 	// ErrExists: a record with that identity exists already.
 	ErrExists = errors.New("record exists already")
+	// ErrDisabled: the record is there, and disabled.
+	ErrDisabled = errors.New("record is disabled")
+	// ErrChanged: the record is not what the caller had read any more.
+	ErrChanged = errors.New("record has changed")
+	// ErrLastAdmin: the change would leave no enabled administrator in an
+	// enabled workspace, and so nobody who could undo it.
+	ErrLastAdmin = errors.New("no enabled administrator would remain")
 )
-
-// User is a person or program that belongs to one workspace for life.
-type User struct {
-	ID           string
-	Workspace    string
-	Username     string
-	Name         string
-	Email        string
-	PasswordHash string
-	// Roles is a set: sorted, each name once.
-	Roles              []string
-	Enabled            bool
-	MustChangePassword bool
-	Created            time.Time
-}
-
-// Workspace is a tenant.
-type Workspace struct {
-	ID      string
-	Name    string
-	Enabled bool
-	Created time.Time
-}
-
-// APIKey is a stored API key: the hash, never the key.
-type APIKey struct {
-	Hash   string
-	ID     string
-	UserID string
-	Name   string
-	// Prefix is the first seven characters of the key, for people to tell keys
-	// apart.
-	Prefix string
-	// Expires is zero for a key that does not expire.
-	Expires  time.Time
-	Created  time.Time
-	LastUsed time.Time
-}
-
-// SigningKey is a key pair for tokens. It is active while Retired is zero.
-type SigningKey struct {
-	KID        string
-	PrivatePEM string
-	PublicPEM  string
-	Created    time.Time
-	Retired    time.Time
-}
-
-// Seed is what a deployment begins with.
-type Seed struct {
-	Workspace Workspace
-	Admin     User
-	Key       APIKey
-	// SigningKey is stored only when no signing key is active: gateways may
-	// have fetched that one already.
-	SigningKey SigningKey
-}
 
 // Store keeps the records. Every method is one atomic step, may be called
 // concurrently, and returns records that the caller may change. Times have
@@ -100,12 +49,36 @@ type Store interface {
 	CreateWorkspace(ctx context.Context, w Workspace) error
 	// CreateUser fails with ErrExists when the name is taken in the workspace.
 	CreateUser(ctx context.Context, u User) error
-	// SetPassword fails with ErrNotFound: it never brings a deleted user back.
-	SetPassword(ctx context.Context, userID, hash string, mustChange bool) error
-	// CreateAPIKey fails with ErrNotFound when the owner does not exist.
+	// UpdateUser changes the columns that c names and returns the whole row. It
+	// fails with ErrNotFound, so that a deleted user never comes back, and with
+	// ErrLastAdmin.
+	UpdateUser(ctx context.Context, id string, c UserChange) (User, error)
+	// DisableUser disables a user and deletes its API keys, those included that
+	// are made meanwhile. It fails with ErrNotFound and ErrLastAdmin.
+	DisableUser(ctx context.Context, id string) error
+	// DeleteUser deletes a user, its API keys, and its name unless that belongs
+	// to somebody else by now. It fails with ErrNotFound and ErrLastAdmin.
+	DeleteUser(ctx context.Context, id string) error
+	// SetPassword fails with ErrNotFound and, if was is not empty and not the
+	// stored hash, with ErrChanged.
+	SetPassword(ctx context.Context, userID, was, hash string, mustChange bool) error
+
+	// UpdateWorkspace changes the columns that c names and returns the whole
+	// row. It fails with ErrNotFound and ErrLastAdmin.
+	UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) (Workspace, error)
+	// DisableWorkspace disables a workspace and every user in it, and deletes
+	// their API keys. It fails with ErrNotFound and ErrLastAdmin.
+	DisableWorkspace(ctx context.Context, id string) error
+
+	// CreateAPIKey fails with ErrNotFound when the owner does not exist, and with
+	// ErrDisabled when it is disabled.
 	CreateAPIKey(ctx context.Context, k APIKey) error
 	// DeleteAPIKey fails with ErrNotFound.
 	DeleteAPIKey(ctx context.Context, hash string) error
+	// TouchAPIKeys notes uses of keys. Keys that are gone stay gone, and no time
+	// goes back.
+	TouchAPIKeys(ctx context.Context, uses []KeyUse) error
+
 	// EnsureSigningKey stores k unless a signing key is active. Either way the
 	// active one is returned; of several, the newest.
 	EnsureSigningKey(ctx context.Context, k SigningKey) (SigningKey, error)
