@@ -28,8 +28,6 @@ var rooms = map[string][]string{
 	"sluice/codec":          {"sluice/pool"},
 	"sluice/iam":            {"sluice/bus", "sluice/codec"},
 	"sluice/iam/...":        {"sluice/iam", "sluice/codec"},
-	"sluice/iam/bolt":       {"sluice/iam"},
-	"sluice/iam/storetest":  {"sluice/iam"},
 	"sluice/proxy/auth":     {"sluice/codec"},
 	"sluice/proxy/core":     {"sluice/codec"},
 	"sluice/proxy/dispatch": {"sluice/bus", "sluice/codec", "sluice/pool"},
@@ -50,7 +48,6 @@ var owners = map[string][]string{
 	"github.com/fasthttp/websocket":  {"sluice/proxy"},
 	"github.com/bytedance/sonic":     {"sluice/codec"},
 	"github.com/tinylib/msgp":        {"sluice/proxy/core"},
-	"go.etcd.io/bbolt":               {"sluice/iam/bolt"},
 	"go.etcd.io/bbolt":               {"sluice/iam/bolt"},
 }
 
