@@ -34,6 +34,15 @@ type Config struct {
 	MaxBodyBytes int64
 	// MaxMessageBytes bounds one translated bus message.
 	MaxMessageBytes int64
+	// MaxCoreValueBytes bounds one value of an imported core file.
+	MaxCoreValueBytes int64
+	// SocketQueueBytes bounds what waits to be written to one socket, and
+	// SocketBudget what waits for all of them.
+	SocketQueueBytes, SocketBudget int64
+	// MaxUnauthenticatedSockets bounds the sockets of clients nobody knows yet.
+	MaxUnauthenticatedSockets int
+	// AllowedOrigins are the origins of pages that may open sockets; empty means any.
+	AllowedOrigins []string
 	// BodyBudget bounds all request bodies held at a time, in bytes; 0 means a
 	// quarter of the memory limit.
 	BodyBudget int64
@@ -100,29 +109,34 @@ type ignoredSettings struct {
 // defaults are kept where it has them.
 func defaultConfig() *Config {
 	return &Config{
-		ID:                 "api-gateway",
-		Port:               8088,
-		Timeout:            600 * time.Second,
-		PartTimeout:        120 * time.Second,
-		DrainTimeout:       30 * time.Second,
-		Slots:              65536,
-		MaxBodyBytes:       256 << 20,
-		MaxMessageBytes:    128 << 20,
-		PubsubBackend:      "rabbitmq",
-		RabbitMQHost:       "rabbitmq",
-		RabbitMQPort:       5672,
-		RabbitMQUsername:   "guest",
-		RabbitMQPassword:   "guest",
-		RabbitMQVhost:      "/",
-		PublishConnections: 1,
-		ConsumeConnections: 1,
-		Topicspace:         "tg",
-		IAM:                true,
-		PrometheusURL:      "http://prometheus:9090",
-		Metrics:            true,
-		MetricsPort:        8000,
-		LogLevel:           slog.LevelInfo,
-		LogFormat:          "text",
+		ID:                "api-gateway",
+		Port:              8088,
+		Timeout:           600 * time.Second,
+		PartTimeout:       120 * time.Second,
+		DrainTimeout:      30 * time.Second,
+		Slots:             65536,
+		MaxBodyBytes:      256 << 20,
+		MaxCoreValueBytes: 16 << 20,
+		SocketQueueBytes:  16 << 20,
+		SocketBudget:      256 << 20,
+
+		MaxUnauthenticatedSockets: 4096,
+		MaxMessageBytes:           128 << 20,
+		PubsubBackend:             "rabbitmq",
+		RabbitMQHost:              "rabbitmq",
+		RabbitMQPort:              5672,
+		RabbitMQUsername:          "guest",
+		RabbitMQPassword:          "guest",
+		RabbitMQVhost:             "/",
+		PublishConnections:        1,
+		ConsumeConnections:        1,
+		Topicspace:                "tg",
+		IAM:                       true,
+		PrometheusURL:             "http://prometheus:9090",
+		Metrics:                   true,
+		MetricsPort:               8000,
+		LogLevel:                  slog.LevelInfo,
+		LogFormat:                 "text",
 		ignored: ignoredSettings{
 			lokiEnabled:   true,
 			lokiURL:       "http://loki:3100/loki/api/v1/push",

@@ -77,6 +77,7 @@ func servingOptions(c *Config) []option {
 		{name: "part-timeout", value: duration(&c.PartTimeout, time.Millisecond, day), help: "`time` to wait for each part of a service's answer"},
 		{name: "drain-timeout", value: duration(&c.DrainTimeout, 0, time.Hour), help: "`time` that running calls get to finish after SIGTERM or SIGINT"},
 		{name: "strict-status", value: toggle(&c.StrictStatus), help: "answer failures with 4xx and 5xx; without it service, flow and time-out errors are 200, as the reference's clients expect"},
+		{name: "allowed-origins", value: list(&c.AllowedOrigins), help: "`origins` of pages that may open sockets, as https://example.org, separated by commas or repeated; empty means any"},
 		{name: "id", value: text(&c.ID), help: "`name` of this process in its logs"},
 	}
 }
@@ -86,6 +87,10 @@ func limitOptions(c *Config) []option {
 		{name: "slots", value: integer(&c.Slots, 1, 65536), help: "`number` of calls that may be in flight; more are answered 503"},
 		{name: "max-body-bytes", value: sizeBytes(&c.MaxBodyBytes, 1<<10, 4<<30), help: "`size` of a request body after decompression; more is answered 413"},
 		{name: "max-message-bytes", value: sizeBytes(&c.MaxMessageBytes, 1<<10, 2<<30), help: "`size` of a translated bus message; more is answered 413 (the broker has a limit of its own, usually 128MiB)"},
+		{name: "max-core-value-bytes", value: sizeBytes(&c.MaxCoreValueBytes, 1<<10, 1<<30), help: "`size` of one value of an imported core; more is answered 413"},
+		{name: "socket-queue-bytes", value: sizeBytes(&c.SocketQueueBytes, 64<<10, 1<<40), help: "`size` of what may wait to be written to one socket; a client that lets more gather is closed with 1013"},
+		{name: "socket-budget", value: sizeBytes(&c.SocketBudget, 1<<20, 1<<50), help: "`size` of what may wait for all sockets together"},
+		{name: "max-unauthenticated-sockets", value: integer(&c.MaxUnauthenticatedSockets, 1, 1<<20), help: "`number` of sockets whose clients have not authenticated yet"},
 		{name: "body-budget", value: bytesValue{&c.BodyBudget, 1 << 20, 1 << 50, "a quarter of the memory limit"},
 			help: "`size` of all request bodies held at a time; when it is spent, 503"},
 	}

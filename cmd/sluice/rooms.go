@@ -102,14 +102,19 @@ func (g *gateway) openDoors() error {
 		return errors.New("--prometheus-url is not a URL")
 	}
 	g.server = proxy.New(proxy.Config{
-		Strict:          g.cfg.StrictStatus,
-		MaxBodyBytes:    g.cfg.MaxBodyBytes,
-		BodyBudgetBytes: g.bodyBudget(),
-		CallTimeout:     g.cfg.Timeout,
-		PartTimeout:     g.cfg.PartTimeout,
-		Upstream:        upstream,
-		Ready:           g.ready,
-		Logger:          g.log,
+		Strict:             g.cfg.StrictStatus,
+		MaxBodyBytes:       g.cfg.MaxBodyBytes,
+		MaxCoreValueBytes:  int(g.cfg.MaxCoreValueBytes),
+		AllowedOrigins:     g.cfg.AllowedOrigins,
+		SocketQueueBytes:   g.cfg.SocketQueueBytes,
+		SocketBudgetBytes:  g.cfg.SocketBudget,
+		MaxUnauthenticated: g.cfg.MaxUnauthenticatedSockets,
+		BodyBudgetBytes:    g.bodyBudget(),
+		CallTimeout:        g.cfg.Timeout,
+		PartTimeout:        g.cfg.PartTimeout,
+		Upstream:           upstream,
+		Ready:              g.ready,
+		Logger:             g.log,
 	}, proxy.Deps{Dispatcher: g.table, Authenticator: g.auth, Authoriser: auth.NewRoleTable(g.iam()), FlowStreams: g.table})
 	return failure(g.openPorts())
 }
