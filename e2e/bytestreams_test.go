@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/bus"
 	"sluice/bus/amqp/brokertest"
 )
 
@@ -172,6 +173,73 @@ func TestByteStreamsInConstantMemory(t *testing.T) {
 			t.Errorf("%d of %d values were stored", got, parts)
 		}
 	})
+}
+
+// TestTokensAppear: a client of the streaming media types has each part before the
+// service has made the next one.
+func TestTokensAppear(t *testing.T) {
+	asked := make(chan string, 1)
+	p, g := demoGateway(t, brokertest.URL(t), func(id string, body []byte) ([]message, bool) {
+		if !bytes.Contains(body, []byte(`"streaming":true`)) {
+			return one(id, completion("not asked to stream", true))
+		}
+		asked <- id
+		return nil, true
+	})
+	to := mustTopic(t, p.topic("response", "text-completion", "demo"))
+	for accept, form := range map[string]string{"text/event-stream": "data: %s\n\n", "application/x-ndjson": "%s\n"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+completionPath, bytes.NewReader(question("x")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+apiKey)
+		req.Header.Set("Accept", accept)
+		var id string
+		say := func(text string, last bool) {
+			if err := p.publish(&bus.Message{To: to, ID: id, Body: completion(text, last)}); err != nil {
+				t.Error(err)
+			}
+		}
+		first := make(chan struct{})
+		go func() {
+			defer close(first)
+			id = <-asked
+			say("token 0", false)
+		}()
+		res, err := g.client.Do(req) // which comes back when the first part is there
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-first
+		for i := range 20 {
+			var part struct{ Response string }
+			hearPart(t, res.Body, form, &part)
+			if want := fmt.Sprint("token ", i); part.Response != want {
+				t.Fatalf("%s: %q, expected %q", accept, part.Response, want)
+			}
+			say(fmt.Sprint("token ", i+1), i == 19)
+		}
+		rest, err := io.ReadAll(res.Body)
+		if err != nil || !strings.Contains(string(rest), "token 20") || (accept == "text/event-stream") != strings.HasSuffix(string(rest), "\n\nevent: end\ndata: {}\n\n") {
+			t.Errorf("%s: ends with %q, %v", accept, rest, err)
+		}
+		_ = res.Body.Close()
+	}
+}
+
+// hearPart reads one part, no byte more, and takes its JSON apart.
+func hearPart(t *testing.T, from io.Reader, form string, v any) {
+	t.Helper()
+	open, end, _ := strings.Cut(form, "%s")
+	var text []byte
+	for one := make([]byte, 1); !bytes.HasSuffix(text, []byte(end)); text = append(text, one...) {
+		if _, err := io.ReadFull(from, one); err != nil {
+			t.Fatalf("after %q: %v", text, err)
+		}
+	}
+	if err := json.Unmarshal(text[len(open):], v); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
 }
 
 func bulkDocument(chunk []byte, n int) responder {

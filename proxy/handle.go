@@ -105,9 +105,6 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, x *exchange, start time.Time) 
 	x.release(&s.rules)
 }
 
-// nothing serves paths that exist in the contract only for another method.
-func (s *Server) nothing(*fasthttp.RequestCtx, *exchange) error { return errNotFound }
-
 // headerReceived gives a request with a body more time than its header had.
 func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	if n := h.ContentLength(); n > 0 || n == -1 {

@@ -26,8 +26,7 @@ const (
 	afterCut = 5 * time.Second
 )
 
-// rows is the route table. A GET is named so that `{kind}` does not answer 405 for
-// it: nothing is there.
+// rows is the route table.
 func rows() []row {
 	const get, post = fasthttp.MethodGet, fasthttp.MethodPost
 	return []row{

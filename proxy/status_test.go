@@ -96,6 +96,7 @@ func TestStatuses(t *testing.T) {
 // TestCommonRules is section 2 of gateway.md: what has a status of its own.
 func TestCommonRules(t *testing.T) {
 	const denied, refused, kindless = `{"error": "access denied"}`, `{"error": "auth failure"}`, `{"error": "unknown kind"}`
+	noUpgrade := errNoUpgrade.body
 	for _, strict := range []bool{false, true} {
 		r := newRig(t, Config{Strict: strict})
 		for _, row := range []struct {
@@ -105,8 +106,8 @@ func TestCommonRules(t *testing.T) {
 		}{
 			{"GET", "/nowhere", "", "", 404, "404: Not Found"},
 			{"POST", "/api/v1/auth/logout", "", "{}", 404, "404: Not Found"},
-			{"GET", "/api/v1/socket", "admin", "", 404, "404: Not Found"},
-			{"GET", "/api/v1/flow/f/import/triples", "admin", "", 404, "404: Not Found"},
+			{"GET", "/api/v1/socket", "admin", "", 400, noUpgrade},
+			{"GET", "/api/v1/flow/f/import/triples", "admin", "", 400, noUpgrade},
 			{"GET", "/api/v1/config", "admin", "", 405, "405: Method Not Allowed"},
 			{"OPTIONS", "/api/v1/config", "", "", 405, "405: Method Not Allowed"},
 			{"POST", "/api/v1/nonsense", "", "{}", 404, kindless},
