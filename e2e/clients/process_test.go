@@ -80,6 +80,17 @@ func (p *process) end(t *testing.T) {
 	}
 }
 
+// awaitEnd waits until the process, told to by somebody else, has ended. A second
+// SIGTERM would kill it.
+func (p *process) awaitEnd(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(time.Minute):
+		t.Fatalf("%s does not end", p.name)
+	}
+}
+
 // awaitReady waits until /readyz of the process's server says so.
 func (p *process) awaitReady(t *testing.T, url string) {
 	t.Helper()

@@ -18,4 +18,5 @@ func TestSocketsAtSIGTERM(t *testing.T) {
 	s := httptest.NewServer(p.startPaced(t))
 	t.Cleanup(s.Close)
 	p.python(t, "sigterm", "RELEASE="+s.URL, "PID="+strconv.Itoa(p.gateway.cmd.Process.Pid))
+	p.gateway.awaitEnd(t)
 }
