@@ -118,13 +118,22 @@ func (b *Bus) Refresh(ctx context.Context, topics ...bus.Topic) error {
 	if b.closed.Load() {
 		return bus.ErrClosed
 	}
-	var waits []chan error
-	for _, t := range topics {
-		waits = append(waits, b.consumerOf(t.Exchange).topology.refresh(t.Exchange))
-		waits = append(waits, b.rebind(t)...)
+	declares := make([]chan error, len(topics))
+	var binds []chan error
+	for i, t := range topics {
+		declares[i] = b.consumerOf(t.Exchange).topology.refresh(t.Exchange)
+		binds = append(binds, b.rebind(t)...)
 	}
 	var failed []error
-	for _, w := range waits {
+	for i, w := range declares {
+		err := await(ctx, w)
+		if err == nil {
+			// The first publish need not ask again.
+			b.declared.Store(topics[i].Exchange, struct{}{})
+		}
+		failed = append(failed, err)
+	}
+	for _, w := range binds {
 		failed = append(failed, await(ctx, w))
 	}
 	return errors.Join(failed...)
