@@ -18,7 +18,6 @@ type Memory struct {
 	keys       map[string]APIKey   // by hash
 	keyHashes  map[string]string   // by key id
 	signing    map[string]SigningKey
-	id         string
 }
 
 type userName struct{ workspace, username string }
@@ -34,12 +33,8 @@ func NewMemory() *Memory {
 		keys:       make(map[string]APIKey),
 		keyHashes:  make(map[string]string),
 		signing:    make(map[string]SigningKey),
-		id:         newUUID(),
 	}
 }
-
-// ID tells this store from every other: see Config.StoreID.
-func (m *Memory) ID() string { return m.id }
 
 // User implements Store.
 func (m *Memory) User(_ context.Context, id string) (User, error) {

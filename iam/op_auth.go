@@ -111,6 +111,7 @@ func (s *Service) resolveAPIKey(ctx context.Context, r *codec.IAMRequest, ev *ev
 	if ok, err := s.workspaceEnabled(ctx, user.Workspace); err != nil || !ok {
 		return nil, cmp.Or[error](err, authFailed("owning workspace disabled"))
 	}
+	s.noteUse(&key)
 	return &codec.IAMReply{
 		ResolvedUserID: user.ID, ResolvedWorkspace: user.Workspace, ResolvedRoles: user.Roles,
 	}, nil

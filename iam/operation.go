@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type operation struct {
 	run func(*Service, context.Context, *codec.IAMRequest, *event) (*codec.IAMReply, error)
 	// hashes says that it derives password hashes and must not hold up others.
 	hashes bool
+	// account is whose secret is tried, "" for nobody's; nil where none is.
+	account func(*codec.IAMRequest) string
 	// audited operations authenticate somebody or change something.
 	audited bool
 	// life is how long its callers wait.
@@ -34,7 +37,7 @@ type event struct{ actor, target, workspace string }
 
 var operations = makeOperations(
 	operation{name: "bootstrap", run: (*Service).bootstrap, hashes: true, audited: true},
-	operation{name: "login", run: (*Service).login, hashes: true, audited: true},
+	operation{name: "login", run: (*Service).login, account: loginAccount, hashes: true, audited: true},
 	operation{name: "resolve-api-key", run: (*Service).resolveAPIKey, audited: true, life: lookupLife},
 	operation{name: "get-signing-key-public", run: (*Service).signingKeyPublic, life: lookupLife},
 	operation{name: "rotate-signing-key", run: (*Service).rotateSigningKey, audited: true},
@@ -45,7 +48,7 @@ var operations = makeOperations(
 	operation{name: "enable-user", run: (*Service).enableUser, audited: true},
 	operation{name: "disable-user", run: (*Service).disableUser, audited: true},
 	operation{name: "delete-user", run: (*Service).deleteUser, audited: true},
-	operation{name: "change-password", run: (*Service).changePassword, hashes: true, audited: true},
+	operation{name: "change-password", run: (*Service).changePassword, account: passwordAccount, hashes: true, audited: true},
 	operation{name: "reset-password", run: (*Service).resetPassword, hashes: true, audited: true},
 	operation{name: "create-workspace", run: (*Service).createWorkspace, audited: true},
 	operation{name: "list-workspaces", run: (*Service).listWorkspaces},
@@ -122,11 +125,11 @@ func (s *Service) attempt(ctx context.Context, op *operation, r *codec.IAMReques
 	return op.run(s, ctx, r, ev)
 }
 
-// refuseBusy answers a password operation that there is no room for.
-func (s *Service) refuseBusy(op *operation, r *codec.IAMRequest) *codec.IAMReply {
-	ev := event{actor: r.Actor, workspace: r.Workspace, target: r.Username}
-	s.audit(context.Background(), op, &ev, slog.String("outcome", errBusy.Type), slog.String("reason", errBusy.Message))
-	return op.fail(errBusy)
+// refuse answers a request that is not carried out.
+func (s *Service) refuse(op *operation, r *codec.IAMRequest, why *codec.ServiceError) *codec.IAMReply {
+	ev := event{actor: r.Actor, workspace: r.Workspace, target: cmp.Or(r.UserID, r.Username)}
+	s.audit(context.Background(), op, &ev, slog.String("outcome", why.Type), slog.String("reason", why.Message))
+	return op.fail(why)
 }
 
 // fail counts and makes a reply that only tells of a failure.

@@ -31,43 +31,60 @@ func (s *Service) receive(d *bus.Delivery) {
 		return
 	}
 	op := findOperation(req.Operation)
-	lane := s.quick
 	if op.hashes {
-		lane = s.slow
-	}
-	if !s.enter(lane, op.hashes) {
-		if s.life.Err() != nil {
-			d.Requeue() // another replica may have it
-			return
-		}
+		// Acked before the work is done: to do it twice would be worse than not at
+		// all, and a lost reply is sent again without it.
 		d.Ack()
-		s.respond(id, func(context.Context) *codec.IAMReply { return s.refuseBusy(op, &req) }, op, nil)
+		s.respond(id, func(ctx context.Context) *codec.IAMReply { return s.answerHashing(ctx, op, &req) }, op, nil)
 		return
 	}
-	// Acked before the work is done: to do it twice would be worse than not at
-	// all, and a lost reply is sent again without it.
+	// Look-ups wait for a place, so that the broker keeps what cannot be served
+	// yet.
+	select {
+	case s.quick <- struct{}{}:
+	case <-s.life.Done():
+		d.Requeue() // another replica may have it
+		return
+	}
 	d.Ack()
-	s.respond(id, func(ctx context.Context) *codec.IAMReply { return s.answer(ctx, op, &req) }, op, lane)
+	s.respond(id, func(ctx context.Context) *codec.IAMReply { return s.answer(ctx, op, &req) }, op, s.quick)
 }
 
-// enter takes a place in lane. Look-ups wait for one, so that the broker keeps
-// what cannot be served yet; password operations never do, because what waits
-// behind them would wait too.
-func (s *Service) enter(lane chan struct{}, hashes bool) bool {
-	if hashes {
-		select {
-		case lane <- struct{}{}:
-			return true
-		default:
-			return false
+// answerHashing carries out a password operation, if there is room: nothing
+// queues for one, because what waits behind it would wait too. Guessing is slowed
+// down before it takes a place.
+func (s *Service) answerHashing(ctx context.Context, op *operation, r *codec.IAMRequest) *codec.IAMReply {
+	account := ""
+	if op.account != nil {
+		account = op.account(r)
+	}
+	if account != "" && !s.accounts.wait(ctx, account) {
+		if ctx.Err() != nil {
+			return nil
 		}
+		return s.refuse(op, r, errTooManyAttempts)
 	}
 	select {
-	case lane <- struct{}{}:
-		return true
-	case <-s.life.Done():
-		return false
+	case s.slow <- struct{}{}:
+		defer func() { <-s.slow }()
+	default:
+		return s.refuse(op, r, errBusy)
 	}
+	if account == "" {
+		return s.answer(ctx, op, r)
+	}
+	if !s.accounts.take(account) {
+		return s.refuse(op, r, errTooManyAttempts)
+	}
+	reply := s.answer(ctx, op, r)
+	switch {
+	case reply == nil:
+	case reply.Error == nil:
+		s.accounts.report(account, true)
+	case reply.Error.Type == typeAuthFailed:
+		s.accounts.report(account, false)
+	}
+	return reply
 }
 
 // open reads a delivery. What it returns shares no memory with it.

@@ -9,6 +9,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,8 +33,9 @@ const (
 )
 
 const (
-	// subscription is shared by all replicas: a request goes to one of them.
-	subscription = "iam-svc"
+	// defaultName is the subscription that all replicas share: a request goes to
+	// one of them.
+	defaultName = "iam-svc"
 	// minTokenBytes keeps operators from choosing keys that can be guessed.
 	minTokenBytes = 16
 	// maxHashing bounds the password operations that run or wait. At some five
@@ -52,8 +54,17 @@ type Config struct {
 	// Token is the administrator's API key in token mode: at least 16 bytes
 	// that start with `tg_`. A secret.
 	Token string
+	// Name is the subscription name; empty means `iam-svc`. Services of different
+	// names would each carry out every request.
+	Name string
 	// TopicSpace is the second part of the topic ids; empty means `tg`.
 	TopicSpace string
+	// Requests and Replies are topic ids; empty means request:TopicSpace:iam and
+	// response:TopicSpace:iam.
+	Requests, Replies string
+	// OwnStore says that no other process uses the store. Another such service
+	// for the same requests is then a mistake, which Start or Conflict reports.
+	OwnStore bool
 	// MinPasswordLength, in characters, is asked of new passwords; 0 asks nothing.
 	MinPasswordLength int
 	// Logger gets failures and the audit trail; nil means slog.Default().
@@ -90,10 +101,14 @@ type Service struct {
 	quick chan struct{}
 	slow  chan struct{}
 
+	accounts *accounts
+	uses     *uses
+
 	// Set by Start.
 	bus     bus.Bus
 	replies bus.Topic
 	sub     bus.Subscription
+	watch   *watch // nil without OwnStore
 	// life ends when Close gives up waiting.
 	life    context.Context
 	endLife context.CancelFunc
@@ -105,9 +120,10 @@ func New(store Store, cfg Config) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.TopicSpace == "" {
-		cfg.TopicSpace = "tg"
-	}
+	cfg.Name = cmp.Or(cfg.Name, defaultName)
+	cfg.TopicSpace = cmp.Or(cfg.TopicSpace, "tg")
+	cfg.Requests = cmp.Or(cfg.Requests, "request:"+cfg.TopicSpace+":iam")
+	cfg.Replies = cmp.Or(cfg.Replies, "response:"+cfg.TopicSpace+":iam")
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -122,36 +138,71 @@ func New(store Store, cfg Config) (*Service, error) {
 		seen:  newRecentIDs(),
 		quick: make(chan struct{}, maxQuick),
 		slow:  make(chan struct{}, maxHashing),
+
+		accounts: newAccounts(),
+		uses:     newUses(),
 	}, nil
 }
 
 // Start seeds an empty store in token mode and begins to answer requests on b.
 // It returns once requests reach the service, and must be called at most once.
+// With OwnStore it listens for other services first, for a second.
 func (s *Service) Start(ctx context.Context, b bus.Bus) error {
-	requests, err := bus.ParseTopic("request:" + s.cfg.TopicSpace + ":iam")
+	requests, err := bus.ParseTopic(s.cfg.Requests)
 	if err != nil {
 		return fmt.Errorf("IAM requests: %w", err)
 	}
-	replies, err := bus.ParseTopic("response:" + s.cfg.TopicSpace + ":iam")
+	replies, err := bus.ParseTopic(s.cfg.Replies)
 	if err != nil {
 		return fmt.Errorf("IAM replies: %w", err)
+	}
+	s.bus, s.replies = b, replies
+	s.life, s.endLife = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.begin(ctx, requests); err != nil {
+		s.endLife()
+		if s.watch != nil {
+			err = errors.Join(err, s.watch.close(ctx))
+		}
+		return err
+	}
+	go s.writeUses()
+	s.log.Info("IAM service started", "mode", string(s.cfg.Mode), "requests", requests.Exchange)
+	return nil
+}
+
+func (s *Service) begin(ctx context.Context, requests bus.Topic) error {
+	if err := s.checkSealed(ctx); err != nil {
+		return fmt.Errorf("IAM store: %w", err)
+	}
+	var err error
+	if s.cfg.OwnStore {
+		me := presence{Requests: requests.Exchange, Instance: newUUID(), Since: time.Now().UnixNano()}
+		if s.watch, err = startWatch(ctx, s.life, s.bus, s.cfg.TopicSpace, me); err != nil {
+			return fmt.Errorf("IAM: %w", err)
+		}
 	}
 	if s.cfg.Mode == ModeToken {
 		if _, err := s.Bootstrap(ctx); err != nil && !errors.Is(err, ErrExists) {
 			return fmt.Errorf("IAM seeding: %w", err)
 		}
 	}
-	s.bus, s.replies = b, replies
-	s.life, s.endLife = context.WithCancel(context.WithoutCancel(ctx))
-	s.sub, err = b.Subscribe(ctx, bus.Consumer{
-		Topic: requests, Name: subscription, Prefetch: prefetch, Handler: s.receive,
+	s.sub, err = s.bus.Subscribe(ctx, bus.Consumer{
+		Topic: requests, Name: s.cfg.Name, Prefetch: prefetch, Handler: s.receive,
 	})
 	if err != nil {
-		s.endLife()
 		return fmt.Errorf("IAM requests: %w", err)
 	}
-	s.log.Info("IAM service started", "mode", string(s.cfg.Mode), "requests", requests.Exchange)
 	return nil
+}
+
+// Conflict delivers ErrOtherStore when another service with a store of its own
+// turns up that goes first: this one is to be closed. It delivers nothing without
+// OwnStore, and must be called after Start.
+func (s *Service) Conflict() <-chan error {
+	if s.watch == nil {
+		return nil
+	}
+	return s.watch.conflict
 }
 
 // Close stops taking requests and lets those that run finish. When ctx ends
@@ -162,7 +213,12 @@ func (s *Service) Close(ctx context.Context) error {
 	defer stop()
 	err := s.sub.Close(ctx)
 	s.running.Wait()
+	close(s.uses.stop)
+	<-s.uses.done
 	s.endLife()
+	if s.watch != nil {
+		err = errors.Join(err, s.watch.close(ctx))
+	}
 	if err != nil {
 		return fmt.Errorf("IAM requests: %w", err)
 	}

@@ -101,7 +101,7 @@ func readReports(t *testing.T, out interface{ Read([]byte) (int, error) }, killA
 // writeUntilKilled is the process that gets killed. Each writer goes through the
 // life of users of its own, and reports each step once the store has it.
 func writeUntilKilled(path string) int {
-	s, err := Open(path, Options{NewID: "x"})
+	s, err := Open(path, Options{})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

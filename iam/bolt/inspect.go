@@ -100,11 +100,9 @@ func (s *Store) verify() (err error) {
 				return fmt.Errorf("%w: it has no %s", ErrDamaged, name)
 			}
 		}
-		meta := tx.Bucket(bucketMeta)
-		if got := meta.Get(keyFormat); string(got) != format {
+		if got := tx.Bucket(bucketMeta).Get(keyFormat); string(got) != format {
 			return fmt.Errorf("%w: its format is %q, not %q", ErrDamaged, got, format)
 		}
-		s.id = string(meta.Get(keyID))
 		if err := verifyRecords(tx); err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}

@@ -61,15 +61,12 @@ var (
 	}
 
 	keyFormat = []byte("format")
-	keyID     = []byte("id")
 )
 
 // Options says how to open a store.
 type Options struct {
 	// MustExist refuses to make a new file.
 	MustExist bool
-	// NewID is the identity of a store that is made; required unless MustExist.
-	NewID string
 	// Logger is told of repairs to the file's mode; nil means slog.Default().
 	Logger *slog.Logger
 }
@@ -78,7 +75,6 @@ type Options struct {
 type Store struct {
 	db   *bbolt.DB
 	path string
-	id   string
 }
 
 var (
@@ -102,7 +98,7 @@ func open(path string, o Options) (*Store, error) {
 	case errors.Is(err, fs.ErrNotExist) && o.MustExist:
 		return nil, ErrNotThere
 	case errors.Is(err, fs.ErrNotExist):
-		if err := create(path, o.NewID); err != nil {
+		if err := create(path); err != nil {
 			return nil, err
 		}
 	case err != nil:
@@ -156,7 +152,7 @@ func narrow(path string, mode fs.FileMode, log *slog.Logger) error {
 
 // create makes an empty store beside path and then gives it the name, so that no
 // crash leaves half a file there.
-func create(path, id string) error {
+func create(path string) error {
 	draft := fmt.Sprintf("%s.new-%d", path, os.Getpid())
 	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -166,7 +162,7 @@ func create(path, id string) error {
 	if err != nil {
 		return err
 	}
-	err = db.Update(func(tx *bbolt.Tx) error { return initialise(tx, id) })
+	err = db.Update(initialise)
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
@@ -177,17 +173,13 @@ func create(path, id string) error {
 	return syncDirectory(path)
 }
 
-func initialise(tx *bbolt.Tx, id string) error {
+func initialise(tx *bbolt.Tx) error {
 	for _, name := range buckets {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}
 	}
-	meta := tx.Bucket(bucketMeta)
-	if err := meta.Put(keyFormat, []byte(format)); err != nil {
-		return err
-	}
-	return meta.Put(keyID, []byte(id))
+	return tx.Bucket(bucketMeta).Put(keyFormat, []byte(format))
 }
 
 // syncDirectory makes the name of a new file survive a crash.
@@ -198,9 +190,6 @@ func syncDirectory(path string) error {
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }
-
-// ID is the identity that the store was made with.
-func (s *Store) ID() string { return s.id }
 
 // Close waits for running transactions and gives the file up.
 func (s *Store) Close() error {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // open opens a new store for the length of a test.
 func openNew(t testing.TB) *Store {
 	t.Helper()
-	s, err := Open(filepath.Join(t.TempDir(), "iam.db"), Options{NewID: "id"})
+	s, err := Open(filepath.Join(t.TempDir(), "iam.db"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestStore(t *testing.T) {
 
 func TestReopenKeepsEverything(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "iam.db")
-	s, err := Open(path, Options{NewID: "first"})
+	s, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,13 +50,13 @@ func TestReopenKeepsEverything(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err = Open(path, Options{NewID: "second", MustExist: true})
+	s, err = Open(path, Options{MustExist: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if w, err := s.Workspace(t.Context(), "w"); err != nil || !w.Enabled || s.ID() != "first" {
-		t.Errorf("%+v, %v, id %q", w, err, s.ID())
+	if w, err := s.Workspace(t.Context(), "w"); err != nil || !w.Enabled {
+		t.Errorf("%+v, %v", w, err)
 	}
 	names, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
 	if err != nil || len(names) != 1 {
@@ -113,7 +113,7 @@ func TestDamagedFiles(t *testing.T) {
 		if err := os.WriteFile(path, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(path, Options{NewID: "x"})
+		s, err := Open(path, Options{})
 		if err == nil {
 			// What was hit was not in use.
 			if n, err := iam.ExportLines(t.Context(), s, new(bytes.Buffer)); err != nil || n != 203 {
@@ -149,7 +149,7 @@ func TestDamagedFiles(t *testing.T) {
 	if refused < len(whole)/page {
 		t.Errorf("only %d damages were noticed", refused)
 	}
-	if _, err := Open(t.TempDir(), Options{NewID: "x"}); !errors.Is(err, ErrDamaged) {
+	if _, err := Open(t.TempDir(), Options{}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a directory: error %v", err)
 	}
 }

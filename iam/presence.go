@@ -1,0 +1,156 @@
+package iam
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"sluice/bus"
+)
+
+// ErrOtherStore: another IAM service answers the same requests from a store of
+// its own, so that each caller would be told by chance what one of them knows.
+var ErrOtherStore = errors.New("another IAM service answers on this bus from a store of its own: stop one of them, or let them share a store")
+
+const (
+	// claimPatience is how long a service that starts listens for others.
+	claimPatience = time.Second
+	// presencePeriod is how often a service says that it is there, for those
+	// that did not hear it start.
+	presencePeriod = 15 * time.Second
+)
+
+// presence is what services with a store of their own tell one another on a
+// notify topic. Nobody else listens there; services that share a store say
+// nothing.
+type presence struct {
+	// Requests is the exchange whose requests are answered.
+	Requests string `json:"requests"`
+	Instance string `json:"instance"`
+	// Since is when the instance started, in nanoseconds since 1970.
+	Since   int64 `json:"since"`
+	Serving bool  `json:"serving"`
+}
+
+// precedes reports whether p may stay rather than q: who serves goes before who
+// wants to, then who was there first.
+func (p presence) precedes(q presence) bool {
+	if p.Serving != q.Serving {
+		return p.Serving
+	}
+	return cmp.Or(cmp.Compare(p.Since, q.Since), cmp.Compare(p.Instance, q.Instance)) < 0
+}
+
+// watch notices other services on the bus. It belongs to one Service.
+type watch struct {
+	bus      bus.Bus
+	topic    bus.Topic
+	sub      bus.Subscription
+	life     context.Context
+	speakers sync.WaitGroup
+	// conflict gets the error once.
+	conflict chan error
+
+	mu sync.Mutex
+	me presence
+}
+
+// startWatch claims the request topic, and fails with ErrOtherStore when
+// somebody has it.
+func startWatch(ctx, life context.Context, b bus.Bus, space string, me presence) (*watch, error) {
+	topic, err := bus.ParseTopic("notify:" + space + ":iam-presence")
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{bus: b, topic: topic, life: life, me: me, conflict: make(chan error, 1)}
+	w.sub, err = b.Subscribe(ctx, bus.Consumer{Topic: topic, Handler: w.hear})
+	if err != nil {
+		return nil, err
+	}
+	if err := w.claim(ctx); err != nil {
+		return nil, errors.Join(err, w.close(ctx))
+	}
+	w.speakers.Go(w.repeat)
+	return w, nil
+}
+
+// claim says who wants to serve, and listens for objections.
+func (w *watch) claim(ctx context.Context) error {
+	if err := w.speak(ctx); err != nil {
+		return err
+	}
+	timer := time.NewTimer(claimPatience)
+	defer timer.Stop()
+	select {
+	case err := <-w.conflict:
+		return err
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	w.mu.Lock()
+	w.me.Serving = true
+	w.mu.Unlock()
+	return w.speak(ctx)
+}
+
+// hear takes a presence from the bus, possibly its own.
+func (w *watch) hear(d *bus.Delivery) {
+	defer d.Ack()
+	var other presence
+	if json.Unmarshal(d.Body, &other) != nil {
+		return // whatever it is, it is none of us
+	}
+	me := w.self()
+	if other.Requests != me.Requests || other.Instance == me.Instance {
+		return
+	}
+	if !me.precedes(other) {
+		select {
+		case w.conflict <- ErrOtherStore:
+		default:
+		}
+		return
+	}
+	// Objects; from a goroutine of its own, for a handler must not wait.
+	w.speakers.Go(func() { _ = w.speak(w.life) })
+}
+
+func (w *watch) self() presence {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.me
+}
+
+func (w *watch) speak(ctx context.Context) error {
+	body, err := json.Marshal(w.self())
+	if err != nil {
+		return err
+	}
+	_, err = w.bus.Publish(ctx, &bus.Message{To: w.topic, Body: body})
+	return err
+}
+
+// repeat speaks now and then. A failure is the bus's, and told by it.
+func (w *watch) repeat() {
+	tick := time.NewTicker(presencePeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_ = w.speak(w.life)
+		case <-w.life.Done():
+			return
+		}
+	}
+}
+
+// close stops listening. The watch's life must end first.
+func (w *watch) close(ctx context.Context) error {
+	err := w.sub.Close(ctx)
+	w.speakers.Wait()
+	return err
+}
