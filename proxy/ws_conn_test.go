@@ -308,11 +308,9 @@ func TestDropOldest(t *testing.T) {
 	if got := s.send(bufferOf(strings.Repeat("x", 1000))); got != sentFull {
 		t.Errorf("over the budget: %v", got)
 	}
-	if n := s.dropOldest(1000); n != 1 {
-		t.Errorf("dropped %d", n)
-	}
-	if got := s.send(bufferOf("9")); got != sentOK {
-		t.Errorf("after dropping: %v", got)
+	last := "9" + strings.Repeat("x", 999)
+	if got, n := s.sendInPlace(item{op: opText, body: bufferOf(last)}); got != sentOK || n != 1 {
+		t.Errorf("%v, dropped %d", got, n)
 	}
 	go s.writeLoop()
 	for i := 1; i < 9; i++ {
@@ -321,6 +319,6 @@ func TestDropOldest(t *testing.T) {
 		}
 	}
 	c.expect(opPing, "")
-	c.expect(opText, "9")
+	c.expect(opText, last)
 	eventually(t, "no bytes are counted", func() bool { return s.queued() == 0 && r.server.sockets.queued.Load() == 0 })
 }

@@ -225,15 +225,15 @@ func (e *exporter) hold(f *dispatch.Frame) {
 
 // offer queues a frame as far as the socket's budget allows. It does not block.
 func (e *exporter) offer(c *wsConn, f *dispatch.Frame) {
+	if e.overflow == overflowDrop {
+		e.offerInPlace(c, f)
+		return
+	}
 	switch c.sendShared(f) {
 	case sentOK:
 		exportQueued.Inc()
 	case sentFull:
-		if e.overflow == overflowDrop {
-			e.makeRoom(c, f)
-		} else {
-			e.tooSlow(c)
-		}
+		e.tooSlow(c)
 	case sentClosed:
 	}
 }

@@ -27,7 +27,7 @@ func BenchmarkExport(b *testing.B) {
 }
 
 func benchmarkExport(b *testing.B, sockets int) {
-	r := newStreamRig(b, Config{SocketBudgetBytes: 4 << 30})
+	r := newStreamRig(b, Config{})
 	clients := make([]*benchClient, sockets)
 	for i := range clients {
 		clients[i] = new(benchClient)

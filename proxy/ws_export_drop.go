@@ -7,9 +7,6 @@ import (
 	"sluice/proxy/dispatch"
 )
 
-// noticeBytes is more than a notice of drops takes in the queue.
-const noticeBytes = itemBytes + 64
-
 // dropCount is how many messages an export with `?overflow=drop-oldest` has
 // dropped. The client is told by text frames {"dropped":n}, which count what was
 // dropped since the last one. At most one of them is queued, and its number is
@@ -22,24 +19,23 @@ type dropCount struct {
 	wasted  atomic.Int64 // notices that were dropped themselves
 }
 
-// makeRoom queues a frame in the place of older ones. Only the goroutine that
+// offerInPlace queues a frame in the place of older ones. Only the goroutine that
 // offers frames calls it.
-func (e *exporter) makeRoom(c *wsConn, f *dispatch.Frame) {
-	d := &e.drops
-	n := int64(c.dropOldest(int64(f.Len())+noticeBytes)) - d.wasted.Swap(0)
-	switch c.sendShared(f) {
-	case sentOK:
+func (e *exporter) offerInPlace(c *wsConn, f *dispatch.Frame) {
+	f.Retain()
+	outcome, n := c.sendInPlace(item{op: opText, shared: f})
+	if outcome == sentOK {
 		exportQueued.Inc()
-	case sentFull: // what is being written leaves no room
-		n++
-	case sentClosed:
-		return
 	}
-	d.add(n)
+	// Notices are no messages.
+	e.drops.add(int64(n) - e.drops.wasted.Swap(0))
 	e.report(c)
 }
 
 func (d *dropCount) add(n int64) {
+	if n == 0 {
+		return
+	}
 	exportDropped.Add(float64(n))
 	wsDroppedOldest.Add(float64(n))
 	d.total.Add(n)
@@ -52,9 +48,11 @@ func (e *exporter) report(c *wsConn) {
 	if d.untold.Load() == 0 || !d.queued.CompareAndSwap(false, true) {
 		return
 	}
-	if c.sendPart(d, nil, false) != sentOK { // which has settled it, as dropped
+	outcome, n := c.sendInPlace(item{op: opText, from: d})
+	if outcome != sentOK { // which has settled it, as dropped
 		d.wasted.Add(-1)
 	}
+	d.add(int64(n))
 }
 
 // appendPayload implements partSource.

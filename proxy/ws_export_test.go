@@ -13,6 +13,7 @@ import (
 
 	"sluice/bus"
 	"sluice/codec"
+	"sluice/proxy/dispatch"
 )
 
 // bigMessage is message i on the bus, of about n bytes.
@@ -373,4 +374,34 @@ func TestExportFramesThatComeEarly(t *testing.T) {
 			t.Errorf("%d frames are kept by nobody", n)
 		}
 	}
+}
+
+// TestExportFramesAreCountedOnce: what many sockets share fills the process's
+// budget once, so nobody is closed for it.
+func TestExportFramesAreCountedOnce(t *testing.T) {
+	const sockets, messages = 50, 8
+	r := newStreamRig(t, Config{SocketBudgetBytes: 2 << 20})
+	var conns []*websocket.Conn
+	for range sockets {
+		conns = append(conns, r.mustOpen(exportTriples, "reader"))
+	}
+	before := gather(t, "sluice_ws_evicted_total")[""]
+	for i := range messages {
+		r.publish("acme", "triples-store", bigMessage(t, i, 128<<10))
+	}
+	for _, ws := range conns {
+		for i := range messages {
+			_, msg, err := ws.ReadMessage()
+			if err != nil {
+				t.Fatalf("message %d: %v", i, err)
+			}
+			if got, _ := numberOf(t, msg); got != i {
+				t.Fatalf("message %d instead of %d", got, i)
+			}
+		}
+	}
+	if n := gather(t, "sluice_ws_evicted_total")[""] - before; n != 0 {
+		t.Errorf("%v sockets were closed", n)
+	}
+	eventually(t, "no frame is held", func() bool { return dispatch.FrameBytes() == 0 })
 }

@@ -19,6 +19,7 @@ const (
 	reasonNoIAM       = "identity service unavailable, try again later"
 	reasonFlowStopped = "Flow stopped"
 	reasonBusGone     = "message bus unavailable"
+	reasonManyBlock   = "too many blocking exports, try again later"
 
 	// maxReason is how long the reason of a close may be.
 	maxReason = 123
@@ -126,7 +127,7 @@ func handshakeError(err error) error {
 	case errors.Is(err, dispatch.ErrFlowStopped):
 		return &jsonError{status: fasthttp.StatusServiceUnavailable, text: reasonFlowStopped, retry: true}
 	case errors.Is(err, dispatch.ErrExhausted):
-		return &jsonError{status: fasthttp.StatusServiceUnavailable, text: "too many blocking exports, try again later", retry: true}
+		return &jsonError{status: fasthttp.StatusServiceUnavailable, text: reasonManyBlock, retry: true}
 	}
 	return err
 }
@@ -168,31 +169,33 @@ func (f *flowStream) greet(c *wsConn, open func() error) bool {
 
 // turnAway answers an auth frame in vain and closes.
 func (f *flowStream) turnAway(c *wsConn, err error) {
-	code, text := codePolicy, ""
-	var unknown *dispatch.UnknownFlowError
-	switch {
-	case errors.Is(err, auth.ErrRefused):
-		text = auth.ErrRefused.Error()
-	case errors.Is(err, auth.ErrDenied):
-		text = auth.ErrDenied.Error()
-	case errors.Is(err, auth.ErrUnavailable):
-		code, text = codeTryLater, reasonNoIAM
-	case errors.As(err, &unknown):
-		text = err.Error()
-	case errors.Is(err, dispatch.ErrUnsupportedKind):
-		text = dispatch.ErrUnsupportedKind.Error()
-	case errors.Is(err, dispatch.ErrFlowStopped):
-		code, text = codeGoingAway, reasonFlowStopped
-	case errors.Is(err, dispatch.ErrExhausted):
-		code, text = codeTryLater, "too many blocking exports, try again later"
-	default:
-		code, text = codeTryLater, reasonBusGone
-	}
+	code, text := refusal(err)
 	answer := pool.Acquire(len(text) + 64)
 	answer.B = codec.AppendQuoted(append(answer.B, `{"type":"auth-failed","error":`...), text)
 	answer.B = append(answer.B, '}')
 	c.send(answer)
 	c.close(code, shortReason(text))
+}
+
+// refusal is what a failure to open a stream means once there is a socket.
+func refusal(err error) (code int, text string) {
+	var unknown *dispatch.UnknownFlowError
+	switch {
+	case errors.As(err, &unknown):
+		return codePolicy, err.Error()
+	case errors.Is(err, auth.ErrUnavailable):
+		return codeTryLater, reasonNoIAM
+	case errors.Is(err, dispatch.ErrFlowStopped):
+		return codeGoingAway, reasonFlowStopped
+	case errors.Is(err, dispatch.ErrExhausted):
+		return codeTryLater, reasonManyBlock
+	}
+	for _, plain := range []error{auth.ErrRefused, auth.ErrDenied, dispatch.ErrUnsupportedKind} {
+		if errors.Is(err, plain) {
+			return codePolicy, plain.Error()
+		}
+	}
+	return codeTryLater, reasonBusGone
 }
 
 // awaitEnd reads on until the closing handshake is done.

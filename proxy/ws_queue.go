@@ -36,7 +36,8 @@ type item struct {
 	shared sharedFrame
 	op     byte
 	final  bool
-	size   int64
+	size   int64 // what it counts for at its socket
+	alone  int64 // what it counts for in the process: a shared frame is counted once elsewhere
 }
 
 func (it *item) drop() {
@@ -48,6 +49,18 @@ func (it *item) drop() {
 		it.from.settled(it.final)
 	}
 	*it = item{}
+}
+
+// weigh sets what the frame counts for.
+func (it *item) weigh() {
+	it.size = itemBytes
+	if it.body != nil {
+		it.size += int64(len(it.body.B))
+	}
+	it.alone = it.size
+	if it.shared != nil {
+		it.size += int64(len(it.shared.Bytes()))
+	}
 }
 
 // isData tells frames with content from control frames.
@@ -82,8 +95,10 @@ type outbox struct {
 	bytes atomic.Int64 // queued and not yet written; written under mu
 
 	mu      sync.Mutex
-	waiting *itemList     // nil when none
-	room    chan struct{} // closed when bytes have left; nil when nobody waits
+	waiting *itemList // nil when none
+	// waitingBytes is the size of what is in waiting.
+	waitingBytes int64
+	room         chan struct{} // closed when bytes have left; nil when nobody waits
 	// closeBy is when a closing socket is cut, Unix nanoseconds.
 	closeBy    int64
 	code       int  // the first close code, ours or the client's
@@ -131,25 +146,25 @@ func (c *wsConn) isDead() bool {
 
 // put queues a frame and makes sure that a writer runs. What it refuses it drops.
 func (c *wsConn) put(it item) sent {
-	it.size = itemBytes
-	if it.body != nil {
-		it.size += int64(len(it.body.B))
-	}
-	if it.shared != nil {
-		it.size += int64(len(it.shared.Bytes()))
-	}
+	it.weigh()
 	outcome, start := c.enqueue(&it)
 	if outcome != sentOK {
 		it.drop()
 		return outcome
 	}
-	if c.sockets.queued.Add(it.size) > c.sockets.maxQueued {
+	c.count(&it, start)
+	return sentOK
+}
+
+// count enters a queued frame into the account of the process, and starts the
+// writer.
+func (c *wsConn) count(it *item, start bool) {
+	if c.sockets.queued.Add(it.alone)+c.sockets.sharedBytes() > c.sockets.maxQueued {
 		c.sockets.relieve()
 	}
 	if start {
 		go c.write()
 	}
-	return sentOK
 }
 
 func (c *wsConn) enqueue(it *item) (outcome sent, start bool) {
@@ -173,53 +188,70 @@ func (o *outbox) append(it *item) (start bool) {
 	}
 	o.waiting.items = append(o.waiting.items, *it)
 	o.bytes.Add(it.size)
+	o.waitingBytes += it.size
 	start = !o.writing
 	o.writing = true
 	return start
 }
 
-// dropOldest drops waiting messages, the oldest first, until bytes more would fit,
-// and returns how many. Those that are being written stay.
-func (c *wsConn) dropOldest(bytes int64) int {
+// sendInPlace queues a frame in the place of the oldest ones that wait, when those
+// would be over the budget together with it, and returns how many it has dropped.
+// What is being written is beyond reach, and is not counted.
+func (c *wsConn) sendInPlace(it item) (outcome sent, droppedFrames int) {
+	it.weigh()
 	o := &c.out
-	var dropped []item
 	o.mu.Lock()
-	if o.waiting != nil {
-		kept := o.waiting.items[:0]
-		left := o.bytes.Load()
-		for _, it := range o.waiting.items {
-			if it.isData() && left > 0 && left+bytes+itemBytes > c.sockets.maxPerSocket {
-				left -= it.size
-				dropped = append(dropped, it)
-				continue
-			}
-			kept = append(kept, it)
-		}
-		clear(o.waiting.items[len(kept):])
-		o.waiting.items = kept
+	if o.closing || o.dead {
+		o.mu.Unlock()
+		it.drop()
+		return sentClosed, 0
 	}
+	dropped := o.makeRoom(it.size, c.sockets.maxPerSocket)
+	start := o.append(&it)
 	o.mu.Unlock()
+	c.count(&it, start)
 	c.discard(dropped)
-	return len(dropped)
+	return sentOK, len(dropped)
+}
+
+// makeRoom takes the oldest messages out until size more fit. mu is held.
+func (o *outbox) makeRoom(size, limit int64) (dropped []item) {
+	if o.waiting == nil || o.waitingBytes+size <= limit {
+		return nil
+	}
+	kept := o.waiting.items[:0]
+	for _, it := range o.waiting.items {
+		if it.isData() && o.waitingBytes+size > limit {
+			o.waitingBytes -= it.size
+			dropped = append(dropped, it)
+			continue
+		}
+		kept = append(kept, it)
+	}
+	clear(o.waiting.items[len(kept):])
+	o.waiting.items = kept
+	return dropped
 }
 
 // discard drops frames that have left the queue, and their bytes.
 func (c *wsConn) discard(items []item) {
-	var size int64
+	var size, alone int64
 	for i := range items {
 		size += items[i].size
+		alone += items[i].alone
 		items[i].drop()
 	}
-	c.leave(size)
+	c.leave(size, alone)
 }
 
-// leave takes bytes off the accounts and wakes who waits for room.
-func (c *wsConn) leave(bytes int64) {
+// leave takes bytes off the accounts, the socket's and the process's, and wakes who
+// waits for room.
+func (c *wsConn) leave(bytes, alone int64) {
 	if bytes == 0 {
 		return
 	}
 	c.out.bytes.Add(-bytes)
-	c.sockets.queued.Add(-bytes)
+	c.sockets.queued.Add(-alone)
 	c.out.mu.Lock()
 	c.wakeLocked()
 	c.out.mu.Unlock()
@@ -265,7 +297,7 @@ func (c *wsConn) abandon(code int, reason string) { c.end(code, reason, true) }
 func (c *wsConn) end(code int, reason string, drop bool) {
 	body := pool.Acquire(2 + len(reason))
 	body.B = append(append(body.B, byte(code>>8), byte(code)), reason...)
-	it := item{op: opClose, body: body, size: itemBytes}
+	it := item{op: opClose, body: body, size: itemBytes, alone: itemBytes}
 	o := &c.out
 	o.mu.Lock()
 	if o.closing || o.dead {
@@ -275,7 +307,7 @@ func (c *wsConn) end(code int, reason string, drop bool) {
 	}
 	var dropped *itemList
 	if drop {
-		dropped, o.waiting = o.waiting, nil
+		dropped, o.waiting, o.waitingBytes = o.waiting, nil, 0
 	}
 	o.closing, o.closeBy = true, time.Now().Add(c.sockets.closeWait).UnixNano()
 	if o.code == 0 {
@@ -284,7 +316,7 @@ func (c *wsConn) end(code int, reason string, drop bool) {
 	start := o.append(&it)
 	c.wakeLocked()
 	o.mu.Unlock()
-	c.sockets.queued.Add(it.size)
+	c.sockets.queued.Add(it.alone)
 	if dropped != nil {
 		c.discard(dropped.items)
 		dropped.release()
@@ -325,7 +357,7 @@ func (c *wsConn) die(code int) {
 		o.code = code
 	}
 	dropped := o.waiting
-	o.waiting = nil
+	o.waiting, o.waitingBytes = nil, 0
 	c.wakeLocked()
 	o.mu.Unlock()
 	_ = c.conn.kill()

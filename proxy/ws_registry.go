@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"sluice/proxy/dispatch"
 )
 
 var errTooManyStrangers = &jsonError{
@@ -26,7 +28,8 @@ type sockets struct {
 	maxPerSocket int64 // bytes queued for one socket
 	maxQueued    int64 // bytes queued for all
 	maxStrangers int64
-	inbound      *budget // bytes of messages that are arriving
+	sharedBytes  func() int64 // bytes of frames that several sockets share, each counted once
+	inbound      *budget      // bytes of messages that are arriving
 	pingEvery    time.Duration
 	deadAfter    time.Duration
 	closeWait    time.Duration
@@ -49,7 +52,7 @@ type sockets struct {
 func newSockets(cfg *Config, inbound *budget) *sockets {
 	r := &sockets{
 		log: cfg.Logger, inbound: inbound,
-		maxPerSocket: cfg.SocketQueueBytes, maxQueued: cfg.SocketBudgetBytes, maxStrangers: int64(cfg.MaxUnauthenticated),
+		maxPerSocket: cfg.SocketQueueBytes, maxQueued: cfg.SocketBudgetBytes, sharedBytes: dispatch.FrameBytes, maxStrangers: int64(cfg.MaxUnauthenticated),
 		pingEvery: cfg.SocketPing, deadAfter: cfg.SocketDead, closeWait: cfg.SocketCloseWait,
 		empty: make(chan struct{}),
 	}
@@ -170,7 +173,7 @@ func (r *sockets) sweep(stop, stopped chan struct{}) {
 			return
 		case now := <-ticker.C:
 			r.now.Store(now.UnixNano())
-			wsQueueBytes.Set(float64(r.queued.Load()))
+			wsQueueBytes.Set(float64(r.queued.Load() + r.sharedBytes()))
 			all = r.snapshot(all)
 			for i, c := range all {
 				c.sweep(now)

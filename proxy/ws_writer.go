@@ -92,7 +92,7 @@ func (c *wsConn) takeBatch() *itemList {
 	o := &c.out
 	o.mu.Lock()
 	batch := o.waiting
-	o.waiting = nil
+	o.waiting, o.waitingBytes = nil, 0
 	if batch == nil {
 		o.writing = false
 	}
@@ -117,6 +117,7 @@ type writer struct {
 	c      *wsConn
 	out    *pool.Buffer
 	size   int64 // of the gathered items
+	alone  int64 // likewise
 	frames int
 	closes bool
 	failed bool
@@ -125,6 +126,7 @@ type writer struct {
 // add gathers one frame, and writes when that is enough. It ends the item.
 func (w *writer) add(it *item) {
 	w.size += it.size
+	w.alone += it.alone
 	if w.failed || w.closes {
 		it.drop()
 		return
@@ -184,9 +186,9 @@ func (w *writer) flush() {
 		}
 	}
 	w.frames = 0
-	size := w.size
-	w.size = 0
-	w.c.leave(size)
+	size, alone := w.size, w.alone
+	w.size, w.alone = 0, 0
+	w.c.leave(size, alone)
 }
 
 // write hands bytes to the connection, which grants every 256 KiB a deadline.

@@ -17,6 +17,13 @@ type Frame struct {
 	body    *pool.Buffer
 }
 
+// frameBytes is the sum of the lengths of all frames that somebody holds.
+var frameBytes atomic.Int64
+
+// FrameBytes returns how many bytes all frames of the process have that somebody
+// holds, each counted once.
+func FrameBytes() int64 { return frameBytes.Load() }
+
 var frames = sync.Pool{New: func() any { return new(Frame) }}
 
 // NewFrame makes a Frame of body, which it owns from then on. The caller holds it:
@@ -24,6 +31,7 @@ var frames = sync.Pool{New: func() any { return new(Frame) }}
 func NewFrame(body *pool.Buffer) *Frame {
 	f := frames.Get().(*Frame)
 	f.body = body
+	frameBytes.Add(int64(len(body.B)))
 	f.holders.Store(1)
 	return f
 }
@@ -47,6 +55,7 @@ func (f *Frame) Retain() {
 func (f *Frame) Release() {
 	switch n := f.holders.Add(-1); {
 	case n == 0:
+		frameBytes.Add(-int64(len(f.body.B)))
 		f.body.Release()
 		f.body = nil
 		frames.Put(f)
