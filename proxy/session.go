@@ -233,6 +233,12 @@ func (s *session) finishUp(g goodbye) {
 	}
 }
 
+func (s *session) whenGone() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.goneLocked()
+}
+
 // goneLocked returns a channel that is closed when the socket takes no more
 // frames. The caller holds mu.
 func (s *session) goneLocked() <-chan struct{} {

@@ -39,8 +39,9 @@ const (
 )
 
 type attempt struct {
-	token []byte
-	why   occasion
+	token  []byte
+	why    occasion
+	number uint64 // counts up within the session
 	// aside: requests do not wait for it, because the last answer still counts.
 	aside bool
 }
@@ -56,6 +57,7 @@ type identityState struct {
 	goodUntil int64
 	attempts  []attempt     // the first one is under way
 	settled   chan struct{} // closed when no attempt that requests wait for is left; nil when nobody waits
+	count     uint64        // attempts so far
 	everKnown bool
 	revoked   bool // the credential was refused: the socket closes when its requests are done
 }
@@ -90,6 +92,8 @@ func (s *session) tryLocked(a attempt) bool {
 	if s.ended || len(i.attempts) >= maxAttempts {
 		return false
 	}
+	i.count++
+	a.number = i.count
 	i.attempts = append(i.attempts, a)
 	if len(i.attempts) == 1 {
 		go s.attempt()
@@ -148,6 +152,7 @@ func (s *session) settle(a *attempt, who *auth.Identity, err error) {
 	case a.why == whenLapsed:
 		i.lapsed(err, time.Now().UnixNano())
 	}
+	s.requests.settle(a.number, i.who)
 	if a.why == inBand {
 		s.answerAuth(who) // nil on failure, and an earlier identity stays in force
 	}
@@ -190,7 +195,7 @@ func (i *identityState) lapse(s *session) {
 	if i.checkAt == 0 || now <= i.checkAt || len(i.attempts) > 0 {
 		return
 	}
-	if i.who.Source == auth.JWT {
+	if expired(i.who, now) {
 		reauthExpired.Inc()
 		i.forget()
 		return
@@ -207,6 +212,11 @@ func (i *identityState) lapse(s *session) {
 	if !s.tryLocked(attempt{token: i.token, why: whenLapsed, aside: again}) {
 		s.server.sockets.rechecks.Add(-1)
 	}
+}
+
+// expired reports whether an identity has ended for good, without asking anybody.
+func expired(who *auth.Identity, now int64) bool {
+	return who != nil && who.Source == auth.JWT && !who.Expires.IsZero() && now > who.Expires.UnixNano()
 }
 
 // allowLarge implements wsHandler: strangers have to be brief.

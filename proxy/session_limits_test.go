@@ -147,6 +147,7 @@ func TestSocketSlowReader(t *testing.T) {
 	r := newSocketRig(t, Config{SocketQueueBytes: 1 << 20})
 	r.completions("acme", nil)
 	slow, other := r.dial("?token=writer"), r.dial("?token=writer")
+	eventually(t, "both are open", func() bool { return r.socketCount() == 2 })
 	big := strings.Repeat("x", 256<<10)
 	dropped := false
 	for i := 0; !dropped && i < 400; i++ {
@@ -173,6 +174,7 @@ func TestSocketBudget(t *testing.T) {
 	r := newSocketRig(t, Config{SocketBudgetBytes: 1 << 20})
 	r.completions("acme", nil)
 	slow, other := r.dial("?token=writer"), r.dial("?token=writer")
+	eventually(t, "both are open", func() bool { return r.socketCount() == 2 })
 	big := strings.Repeat("x", 256<<10)
 	gone := func() bool {
 		all := r.server.sockets.snapshot(nil)
@@ -196,6 +198,7 @@ func TestSocketDrain(t *testing.T) {
 	released := make(chan struct{})
 	served := r.completions("acme", released)
 	idle, busy := r.dial("?token=writer"), r.dial("?token=writer")
+	eventually(t, "both are open", func() bool { return r.socketCount() == 2 })
 	busy.say(askFrame("1", "hold"))
 	eventually(t, "one runs", func() bool { return served.Load() == 1 })
 	over := make(chan error, 1)
@@ -222,6 +225,7 @@ func TestSocketDrainTimesOut(t *testing.T) {
 	r := newSocketRig(t, Config{})
 	served := r.completions("acme", nil)
 	busy, deaf := r.dial("?token=writer"), r.dial("?token=writer")
+	eventually(t, "both are open", func() bool { return r.socketCount() == 2 })
 	busy.say(askFrame("1", "silent"))
 	deaf.say(askFrame("1", "silent"))
 	eventually(t, "two run", func() bool { return served.Load() == 2 })

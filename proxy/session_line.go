@@ -24,11 +24,11 @@ func digestOf(b []byte) digest {
 type waiter struct {
 	msg *pool.Buffer
 	sum digest
-	// who sent it; nil when that was being found out.
+	// who sent it; nil for a stranger.
 	who *auth.Identity
-	// unsure: it came while an authentication was under way, so it belongs to
-	// whoever that makes of the client.
-	unsure bool
+	// unsure is the number of the attempt to authenticate that was the latest when
+	// it came: it belongs to whoever that makes of the client. 0: who is known.
+	unsure uint64
 }
 
 // requestState is the requests of a session. It is guarded by its mu.
@@ -53,7 +53,10 @@ func (s *session) mustWait() bool {
 // unless it returns false. The caller holds mu.
 func (s *session) waitInLine(in *inbound) bool {
 	r := &s.requests
-	w := waiter{msg: in.msg, sum: digestOf(in.msg.B), who: s.identity.who, unsure: s.identity.busy()}
+	w := waiter{msg: in.msg, sum: digestOf(in.msg.B), who: s.identity.who}
+	if s.identity.busy() {
+		w.unsure = s.identity.count
+	}
 	for k := r.head; k < len(r.line); k++ {
 		if l := &r.line[k]; l.sum == w.sum && l.unsure == w.unsure && same(l.who, w.who) {
 			in.release()
@@ -70,6 +73,16 @@ func (s *session) waitInLine(in *inbound) bool {
 	in.release()
 	s.kick()
 	return true
+}
+
+// settle tells the frames that came before the outcome of an attempt whose they
+// are. The caller holds mu.
+func (r *requestState) settle(number uint64, who *auth.Identity) {
+	for k := r.head; k < len(r.line); k++ {
+		if w := &r.line[k]; w.unsure != 0 && w.unsure <= number {
+			w.unsure, w.who = 0, who
+		}
+	}
 }
 
 // next takes the first frame out of the line. The caller holds mu.
@@ -93,13 +106,13 @@ func (r *requestState) next(s *session) waiter {
 func (s *session) kick() {
 	if !s.requests.pumping && s.mayPump() {
 		s.requests.pumping = true
-		go s.pump()
+		s.server.streams.Go(s.pump)
 	}
 }
 
 func (s *session) mayPump() bool {
 	r := &s.requests
-	return r.waiting() > 0 && !s.ended && !s.identity.busy() && (r.running < maxRunning || s.draining)
+	return r.waiting() > 0 && !s.ended && r.line[r.head].unsure == 0 && (r.running < maxRunning || s.draining)
 }
 
 // pump starts what waits, in order, until nothing may start.
@@ -112,7 +125,6 @@ func (s *session) pump() {
 	}()
 	for {
 		s.mu.Lock()
-		s.identity.lapse(s)
 		if !s.mayPump() {
 			s.requests.pumping = false
 			over := s.overNow()
@@ -123,10 +135,7 @@ func (s *session) pump() {
 		w := s.requests.next(s)
 		s.requests.running++
 		who := w.who
-		if w.unsure {
-			who = s.identity.who
-		}
-		if s.identity.revoked {
+		if s.identity.revoked || expired(who, s.c.sockets.now.Load()) {
 			who = nil
 		}
 		refused := s.draining

@@ -31,7 +31,7 @@ func (s *session) start(in *inbound, who *auth.Identity) {
 	// Whose key is to be revoked may have to be asked of IAM, and a service may
 	// have to be wired: the reader does not wait for either.
 	if name, _ := in.frame.Service().String(); string(name) == codec.IAM.String() {
-		go s.startOn(in, who)
+		s.server.streams.Go(func() { s.startOn(in, who) })
 		return
 	}
 	key, err := s.admit(in, who)
@@ -44,11 +44,11 @@ func (s *session) start(in *inbound, who *auth.Identity) {
 		s.unreserve()
 		in.release()
 	case isDownload(&in.req):
-		go s.download(r, in, key)
+		s.server.streams.Go(func() { s.download(r, in, key) })
 	case s.server.dispatcher.Wired(key):
-		s.launch(r, in, key)
+		s.launch(r, in, key, nil)
 	default:
-		go s.launchOn(r, in, key)
+		s.server.streams.Go(func() { s.launchOn(r, in, key) })
 	}
 }
 
@@ -61,7 +61,7 @@ func (s *session) startOn(in *inbound, who *auth.Identity) {
 		return
 	}
 	if r := s.open(in, who); r != nil {
-		s.launch(r, in, key)
+		s.launch(r, in, key, s.whenGone())
 		return
 	}
 	s.unreserve()
@@ -70,7 +70,7 @@ func (s *session) startOn(in *inbound, who *auth.Identity) {
 
 func (s *session) launchOn(r *muxCall, in *inbound, key dispatch.Key) {
 	defer s.contain("request")
-	s.launch(r, in, key)
+	s.launch(r, in, key, s.whenGone())
 }
 
 func (s *session) contain(where string) {
@@ -80,9 +80,9 @@ func (s *session) contain(where string) {
 	}
 }
 
-// launch puts a request on the bus.
-func (s *session) launch(r *muxCall, in *inbound, key dispatch.Key) {
-	handle, err := s.server.dispatcher.Stream(key, &in.req, s.server.terms(nil), r)
+// launch puts a request on the bus. Gone ends what it has to wait for before.
+func (s *session) launch(r *muxCall, in *inbound, key dispatch.Key, gone <-chan struct{}) {
+	handle, err := s.server.dispatcher.Stream(key, &in.req, s.server.terms(gone), r)
 	if err != nil {
 		r.Fail(err)
 	}
@@ -94,11 +94,8 @@ func (s *session) launch(r *muxCall, in *inbound, key dispatch.Key) {
 // client: the next part is taken when there is room.
 func (s *session) download(r *muxCall, in *inbound, key dispatch.Key) {
 	defer s.contain("download")
-	s.mu.Lock()
-	gone := s.goneLocked()
-	s.mu.Unlock()
 	finished := false
-	err := s.server.dispatcher.Download(key, &in.req, s.server.terms(gone), func(part []byte, final bool) error {
+	err := s.server.dispatcher.Download(key, &in.req, s.server.terms(s.whenGone()), func(part []byte, final bool) error {
 		if !s.c.waitRoom(max(0, s.c.sockets.maxPerSocket/2-int64(len(part)))) {
 			return dispatch.ErrGone
 		}
