@@ -44,6 +44,9 @@ func formatAPIKey(random []byte) string {
 	return apiKeyMark + base64.RawURLEncoding.EncodeToString(random)
 }
 
+// NewAPIKey makes an API key that nobody knows. It is a secret.
+func NewAPIKey() string { return formatAPIKey(randomBytes(apiKeyBytes)) }
+
 // hashAPIKey is what is stored of an API key.
 func hashAPIKey(plaintext string) string {
 	sum := sha256.Sum256([]byte(plaintext))

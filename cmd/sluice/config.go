@@ -3,6 +3,8 @@ package main
 import (
 	"log/slog"
 	"time"
+
+	"sluice/iam"
 )
 
 // Config is everything the gateway can be told. Flags go over the environment,
@@ -78,8 +80,11 @@ type Config struct {
 	// into before IAM is asked.
 	JWTPublicKeyFile string
 	APIKeysFile      string
-	// IAM is whether the IAM service is asked about other credentials.
-	IAM bool
+	// IAM says who is asked about other credentials: the IAM service on the bus,
+	// one that this process embeds, or nobody.
+	IAM string
+	// Service is how this process's own IAM service works.
+	Service IAMService
 
 	// PrometheusURL is where /api/metrics is forwarded to.
 	PrometheusURL string
@@ -102,6 +107,7 @@ type ignoredSettings struct {
 	lokiEnabled                                                           bool
 	lokiURL, lokiUsername, lokiPassword                                   string
 	pulsarHost, pulsarAPIKey, pulsarListener                              string
+	configPushQueue                                                       string
 	kafkaServers, kafkaProtocol, kafkaMechanism, kafkaUser, kafkaPassword string
 }
 
@@ -131,7 +137,8 @@ func defaultConfig() *Config {
 		PublishConnections:        1,
 		ConsumeConnections:        1,
 		Topicspace:                "tg",
-		IAM:                       true,
+		IAM:                       iamBus,
+		Service:                   IAMService{Store: "sluice-iam.db", BootstrapMode: string(iam.ModeToken)},
 		PrometheusURL:             "http://prometheus:9090",
 		Metrics:                   true,
 		MetricsPort:               8000,

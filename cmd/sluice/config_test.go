@@ -52,7 +52,7 @@ func TestDefaultsAreTheReferences(t *testing.T) {
 		"part-timeout": c.PartTimeout == 120*time.Second, "prometheus-url": c.PrometheusURL == "http://prometheus:9090",
 		"metrics": c.Metrics, "metrics-port": c.MetricsPort == 8000, "log-level": c.LogLevel == slog.LevelInfo,
 		"backend": c.PubsubBackend == "rabbitmq", "url": reflect.DeepEqual(c.brokers(), []string{"amqp://guest:guest@rabbitmq:5672/%2F"}),
-		"topicspace": c.Topicspace == "tg", "queues": len(c.Queues.global()) == 0, "iam": c.IAM,
+		"topicspace": c.Topicspace == "tg", "queues": len(c.Queues.global()) == 0, "iam": c.IAM == iamBus,
 		"ignored": len(l.ignored) == 0,
 	}
 	for name, ok := range want {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -24,6 +25,11 @@ The port opens at once. Without a broker the gateway runs but is not ready
 (GET /readyz), and heals by itself when the broker is there. On SIGTERM or
 SIGINT it becomes unready, stops accepting, lets running calls finish within
 --drain-timeout and exits; a second signal ends it at once.
+
+With --iam embedded it also is the platform's IAM service, and keeps users and
+keys in a file (--iam-store). The first administrator's API key is then written
+to a file beside it, unless --bootstrap-token gives one. Only one gateway of a
+platform can do so: it refuses to serve where another IAM service answers.
 
 ` + configHelp,
 		Args: cobra.NoArgs,
@@ -62,10 +68,19 @@ func runGateway(ctx context.Context, c *Config, log *slog.Logger) error {
 		return err
 	}
 	defer g.close()
-	if err := g.openDoors(); err != nil {
+	if c.IAM != iamEmbedded {
+		if err := g.openDoors(); err != nil {
+			return err
+		}
+		return failure(g.serve(ctx))
+	}
+	if g.identity, err = openIdentity(c, log, true); err != nil {
 		return err
 	}
-	return failure(g.serve(ctx))
+	if err := g.openDoors(); err != nil {
+		return errors.Join(err, g.identity.close())
+	}
+	return failure(g.serveEmbedded(ctx))
 }
 
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM. The

@@ -44,6 +44,7 @@ func gatewayOptions(c *Config) []section {
 		{"Message bus", busOptions(c)},
 		{"System services", queueOptions(c)},
 		{"Flows and identities", sourceOptions(c)},
+		{"IAM service of its own (--iam embedded)", embeddedOptions(c)},
 		{"Metrics", metricsOptions(c)},
 		{"Logging", loggingOptions(c)},
 		{"Accepted without effect (other backends of the reference)", ignoredOptions(&c.ignored)},
@@ -139,7 +140,7 @@ func sourceOptions(c *Config) []option {
 		{name: "flows", value: text(&c.FlowsFile), help: "YAML or JSON `file` of flows (workspace → flow → interfaces), read again when it changes; replaces the config service"},
 		{name: "jwt-public-key", value: text(&c.JWTPublicKeyFile), help: "PEM `file` of the Ed25519 public keys that JWTs are signed with; IAM's keys are then not fetched"},
 		{name: "api-keys", value: text(&c.APIKeysFile), help: "YAML or JSON `file` of API keys (a list of sha256, user, workspace, roles), looked into before IAM is asked"},
-		{name: "iam", off: true, value: toggle(&c.IAM), help: "ask the IAM service about credentials that the files above do not settle"},
+		{name: "iam", off: true, value: iamChoice{&c.IAM}, help: "`who` is asked about credentials that the files above do not settle: the IAM service on the bus, one embedded in this process, or none"},
 	}
 }
 

@@ -99,14 +99,26 @@ func harmless() (map[codec.Kind][]byte, error) {
 }
 
 // refuseCompany fails when system services already answer in the topicspace: two
-// platforms on the same queues would each get half of the requests. AMQP offers a
-// gateway no look at other people's consumers, so each service is asked
-// something harmless; a queue without consumers lets the question expire.
+// platforms on the same queues would each get half of the requests.
 func refuseCompany(table *dispatch.Table, topicspace string) error {
 	questions, err := harmless()
 	if err != nil {
 		return err
 	}
+	present, err := answering(table, questions)
+	if len(present) > 0 {
+		return fmt.Errorf("another platform already answers in topicspace %s (%s): stop it, or choose another --topicspace", topicspace, strings.Join(present, ", "))
+	}
+	if err != nil {
+		return fmt.Errorf("looking for other services in topicspace %s: %w", topicspace, err)
+	}
+	return nil
+}
+
+// answering returns which services answer. AMQP offers a gateway no look at other
+// people's consumers, so each is asked something harmless; a queue without
+// consumers lets the question expire.
+func answering(table *dispatch.Table, questions map[codec.Kind][]byte) (present []string, err error) {
 	type answer struct {
 		kind codec.Kind
 		err  error
@@ -118,18 +130,14 @@ func refuseCompany(table *dispatch.Table, topicspace string) error {
 			answers <- answer{kind, err}
 		}()
 	}
-	var present []string
 	for range questions {
 		switch a := <-answers; {
 		case a.err == nil:
 			present = append(present, a.kind.String())
 		case !errors.Is(a.err, dispatch.ErrNoService) && !errors.Is(a.err, dispatch.ErrTimeout):
-			err = fmt.Errorf("looking for other services in topicspace %s: %w", topicspace, a.err)
+			err = a.err
 		}
 	}
-	if len(present) > 0 {
-		slices.Sort(present)
-		return fmt.Errorf("another platform already answers in topicspace %s (%s): stop it, or choose another --topicspace", topicspace, strings.Join(present, ", "))
-	}
-	return err
+	slices.Sort(present)
+	return present, err
 }

@@ -43,6 +43,9 @@ type gateway struct {
 	ln      net.Listener
 	metrics *metricsServer
 
+	// identity is the gateway's own IAM service; nil without.
+	identity *identity
+
 	// behind closes the services that `sluice dev` put on the bus; nil without.
 	behind func(ctx context.Context)
 }
@@ -173,6 +176,9 @@ func (g *gateway) ready() error {
 	if err := g.bus.Ready(); err != nil {
 		return err
 	}
+	if err := g.identity.ready(); err != nil {
+		return err
+	}
 	return g.flows.Ready()
 }
 
@@ -232,7 +238,7 @@ func (g *gateway) close() {
 
 // iam is auth's way to the IAM service, nil when there is none.
 func (g *gateway) iam() auth.IAM {
-	if !g.cfg.IAM {
+	if g.cfg.IAM == iamNone {
 		return nil
 	}
 	return iamOverBus{g.table}

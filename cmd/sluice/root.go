@@ -72,6 +72,7 @@ answers back into HTTP.
 
   sluice dev        a complete platform in one process, to try things out
   sluice gateway    the gateway, for a platform that already runs
+  sluice iam        the IAM service, for one too
 
 Exit codes: 0 success, 1 failure while running, 2 wrong usage or configuration.`,
 		SilenceErrors: true,
@@ -80,6 +81,6 @@ Exit codes: 0 success, 1 failure while running, 2 wrong usage or configuration.`
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newGatewayCommand(), newDevCommand(), newTranscodeCommand(), newCanCommand(), newVersionCommand())
+	root.AddCommand(newGatewayCommand(), newDevCommand(), newIAMCommand(), newTranscodeCommand(), newCanCommand(), newVersionCommand())
 	return root
 }

@@ -50,10 +50,9 @@ func (l *loader) declare(flags *pflag.FlagSet, o *option) {
 	if o.secret {
 		f.DefValue = "" // a default password is still a password
 	}
-	if !isBool(o.value) {
-		return
+	if isBool(o.value) {
+		f.NoOptDefVal = "true"
 	}
-	f.NoOptDefVal = "true"
 	if o.off {
 		flags.VarPF(&recorder{l: l, name: o.name, kind: boolValue{new(bool), false}, negate: true}, "no-"+o.name, "", "the opposite of --"+o.name).NoOptDefVal = "true"
 	}

@@ -90,7 +90,10 @@ func (c *Config) checkTopics() error {
 }
 
 func (c *Config) checkSources() error {
-	if !c.IAM && c.JWTPublicKeyFile == "" && c.APIKeysFile == "" {
+	if c.IAM == iamEmbedded {
+		return c.checkEmbedded()
+	}
+	if c.IAM == iamNone && c.JWTPublicKeyFile == "" && c.APIKeysFile == "" {
 		return errors.New("--no-iam leaves nobody to call: it needs --jwt-public-key or --api-keys")
 	}
 	return nil

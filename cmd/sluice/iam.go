@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sluice/codec"
+)
+
+func newIAMCommand() *cobra.Command {
+	c := iamServiceConfig()
+	cmd := &cobra.Command{
+		Use:   "iam",
+		Short: "Run the IAM service for a platform on RabbitMQ",
+		Long: `Serve users, workspaces, API keys, passwords and the key that signs tokens, in
+the place of the reference's iam-svc. Records are kept in one file that one
+process at a time may use (--store), readable by its owner only.
+
+Without a broker it runs, waits for it, and heals by itself. It refuses to serve
+where another IAM service already answers: replicas need a store that they
+share. Anybody who may publish on its request queue can do anything, and
+anybody who may read its replies sees secrets: restrict both at the broker.
+
+` + configHelp,
+		Args: cobra.NoArgs,
+	}
+	sections := serviceOptions(c)
+	l := newLoader(sections, cmd.Flags(), os.LookupEnv)
+	cmd.Flags().StringVar(&c.File, "config", "", "YAML `file` of options (env SLUICE_CONFIG)")
+	groupUsage(cmd, sections)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if c.File == "" {
+			c.File = os.Getenv("SLUICE_CONFIG")
+		}
+		if err := l.load(c.File); err != nil {
+			return err
+		}
+		if err := c.validateService(); err != nil {
+			return err
+		}
+		log := newLogger(c, cmd.ErrOrStderr())
+		slog.SetDefault(log)
+		if len(l.ignored) > 0 {
+			log.Warn("settings without effect: only RabbitMQ is supported, and logs go to standard error", "names", strings.Join(l.ignored, ","))
+		}
+		ctx, stop := untilSignal(cmd.Context())
+		defer stop()
+		return runIAM(ctx, c, log)
+	}
+	cmd.AddCommand(newExportCommand(), newImportCommand(), newBackupCommand())
+	return cmd
+}
+
+// iamServiceConfig is what holds for a process that only serves IAM. There is no
+// bootstrap mode by default: it must be chosen.
+func iamServiceConfig() *Config {
+	c := defaultConfig()
+	c.ID = "iam-svc"
+	c.Port = 0
+	c.Slots = 16
+	c.IAM = iamEmbedded
+	c.Service.BootstrapMode = ""
+	return c
+}
+
+// validateService is validate for `sluice iam`.
+func (c *Config) validateService() error {
+	for _, check := range []func() error{c.checkService, c.checkAddresses, c.checkBroker, c.checkTopics, c.checkTLS} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runIAM serves until ctx ends, or another IAM service turns up, and returns
+// when everything is closed.
+func runIAM(ctx context.Context, c *Config, log *slog.Logger) error {
+	codec.PretouchRecords()
+	own, err := openIdentity(c, log, false)
+	if err != nil {
+		return err
+	}
+	log.Info("IAM store open", "store", storeName(c))
+	g, err := newGateway(c, log, c.rabbitMQ(log))
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	if c.Metrics {
+		if g.metrics, err = startMetrics(c, log); err != nil {
+			return failure(err)
+		}
+	}
+	return failure(own.run(ctx, g))
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"sluice/codec"
+	"sluice/iam"
+	"sluice/iam/bolt"
+)
+
+// errStarting is why a gateway is not ready while its IAM service is not.
+var errStarting = errors.New("the IAM service is starting")
+
+// identity is this process's own IAM service with its store.
+type identity struct {
+	log     *slog.Logger
+	store   iam.Store
+	close   func() error // the store's
+	service *iam.Service
+	started atomic.Bool
+}
+
+// openIdentity opens the store and makes the service. Its errors are about the
+// configuration or the file. An embedded service makes a token that is missing;
+// one of its own process is named by --id.
+func openIdentity(c *Config, log *slog.Logger, embedded bool) (*identity, error) {
+	store, closeStore, err := openStore(c, log, false)
+	if err != nil {
+		return nil, err
+	}
+	i := &identity{log: log, store: store, close: closeStore}
+	settings := c.iamConfig()
+	settings.Logger = log
+	if !embedded {
+		settings.Name = c.ID
+	}
+	if embedded && settings.Mode == iam.ModeToken && settings.Token == "" {
+		settings.Token, err = i.token(c.Service.Store + ".token")
+	}
+	if err == nil {
+		i.service, err = iam.New(store, settings)
+	}
+	if err != nil {
+		return nil, errors.Join(err, closeStore())
+	}
+	return i, nil
+}
+
+// openStore opens the store that c names. mustExist refuses to make one.
+func openStore(c *Config, log *slog.Logger, mustExist bool) (iam.Store, func() error, error) {
+	var store iam.Store = iam.NewMemory()
+	closeStore := func() error { return nil }
+	if c.Service.Store != storeInMemory {
+		file, err := bolt.Open(c.Service.Store, bolt.Options{MustExist: mustExist, Logger: log})
+		if err != nil {
+			return nil, nil, failure(err)
+		}
+		store, closeStore = file, file.Close
+	}
+	if c.Service.StoreKey == "" {
+		return store, closeStore, nil
+	}
+	key, err := iam.ParseStoreKey(c.Service.StoreKey)
+	if err == nil {
+		store, err = iam.NewSealed(store, key)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, closeStore())
+	}
+	return store, closeStore, nil
+}
+
+// token returns the first administrator's API key: what is in the file, or a new
+// one that is written there. A store that has begun needs none: any will do.
+func (i *identity) token(path string) (string, error) {
+	workspaces, err := i.store.Workspaces(context.Background())
+	if err != nil {
+		return "", failure(err)
+	}
+	if len(workspaces) > 0 {
+		return iam.NewAPIKey(), nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return i.writeToken(path)
+	case err != nil:
+		return "", failure(err)
+	case info.Mode().Perm()&0o077 != 0:
+		return "", failure(fmt.Errorf("%s: others than its owner may read it (mode %04o); delete it, or give a token that nobody knows", path, info.Mode().Perm()))
+	}
+	token, err := readSecret(path)
+	return token, failure(err)
+}
+
+func (i *identity) writeToken(path string) (string, error) {
+	token := iam.NewAPIKey()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", failure(err)
+	}
+	_, err = f.WriteString(token + "\n")
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return "", failure(errors.Join(err, os.Remove(path)))
+	}
+	i.log.Warn("the first administrator's API key is in a file: use it, then delete the file", "path", path)
+	return token, nil
+}
+
+// run serves from the moment the bus is there until ctx ends, or another IAM
+// service turns up, and closes everything.
+func (i *identity) run(ctx context.Context, g *gateway) error {
+	err := i.serve(ctx, g)
+	if closeErr := i.close(); closeErr != nil {
+		i.log.Warn("not closed cleanly", "what", "IAM store", "error", closeErr)
+	}
+	return err
+}
+
+func (i *identity) serve(ctx context.Context, g *gateway) error {
+	for err := errStarting; err != nil; {
+		if ctx.Err() != nil {
+			return nil
+		}
+		err = awaitReady(ctx, g.bus.Ready)
+	}
+	if err := refuseOtherIAM(g); err != nil {
+		return err
+	}
+	if err := i.service.Start(ctx, g.bus); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	i.started.Store(true)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-i.service.Conflict():
+	}
+	i.started.Store(false)
+	closing, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	if closeErr := i.service.Close(closing); closeErr != nil {
+		i.log.Warn("not closed cleanly", "what", "IAM service", "error", closeErr)
+	}
+	return err
+}
+
+// refuseOtherIAM asks something harmless before this service can answer itself:
+// an answer comes from somebody with other users. Sluice's own kind is noticed
+// later too (see iam.ErrOtherStore).
+func refuseOtherIAM(g *gateway) error {
+	questions, err := harmless()
+	if err != nil {
+		return err
+	}
+	present, err := answering(g.table, map[codec.Kind][]byte{codec.IAM: questions[codec.IAM]})
+	if len(present) > 0 {
+		return fmt.Errorf("%w (topicspace %s)", iam.ErrOtherStore, g.cfg.Topicspace)
+	}
+	if err != nil {
+		return fmt.Errorf("looking for other IAM services: %w", err)
+	}
+	return nil
+}
+
+// ready says why nobody can be identified yet, or nil.
+func (i *identity) ready() error {
+	if i == nil || i.started.Load() {
+		return nil
+	}
+	return errStarting
+}
+
+// serveEmbedded serves HTTP with an IAM service of its own beside it, which
+// outlives the drain. When either ends, so does the other.
+func (g *gateway) serveEmbedded(ctx context.Context) error {
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	alive, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	ended := make(chan error, 1)
+	go func() {
+		defer stop()
+		ended <- g.identity.run(alive, g)
+	}()
+	err := g.serve(serving)
+	end()
+	return errors.Join(err, <-ended)
+}
+
+// storeName is the store in messages.
+func storeName(c *Config) string {
+	if c.Service.Store == storeInMemory {
+		return "memory (gone when the process ends)"
+	}
+	return strings.TrimSpace(c.Service.Store)
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"sluice/iam"
+	"sluice/iam/bolt"
+)
+
+// moveCommand is a command on a store that no service has open. run gets the
+// store's settings.
+func moveCommand(use, short, long string, run func(cmd *cobra.Command, c *Config) error) *cobra.Command {
+	c := iamServiceConfig()
+	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.NoArgs}
+	sections := []section{{"Store", storeOptions(c, "")}}
+	l := newLoader(sections, cmd.Flags(), os.LookupEnv)
+	groupUsage(cmd, sections)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := l.load(""); err != nil {
+			return err
+		}
+		if c.Service.Store == storeInMemory {
+			return errors.New("--store must be a file: what is in memory belongs to its process")
+		}
+		if err := c.checkStore(); err != nil {
+			return err
+		}
+		return run(cmd, c)
+	}
+	return cmd
+}
+
+func newExportCommand() *cobra.Command {
+	var to string
+	cmd := moveCommand("export", "Write all records of a store as JSON lines",
+		`Write users, API keys, signing keys and workspaces as JSON lines, one record a
+line, named like the reference's columns. No service may have the store open.
+
+The output holds password hashes and private keys: it is as secret as the store.
+Private keys that are encrypted in the store are written in clear if --store-key
+is given, and as they are otherwise.`,
+		func(cmd *cobra.Command, c *Config) error { return failure(exportStore(cmd, c, to)) })
+	cmd.Flags().StringVar(&to, "to", "-", "new `file` to write, readable by its owner only; - writes to standard output")
+	return cmd
+}
+
+func exportStore(cmd *cobra.Command, c *Config, to string) error {
+	store, closeStore, err := openStore(c, nil, true)
+	if err != nil {
+		return err
+	}
+	defer closeStore() //nolint:errcheck // nothing was written to it
+	n := 0
+	write := func(w io.Writer) (err error) {
+		n, err = iam.ExportLines(cmd.Context(), store.(iam.Archive), w)
+		return err
+	}
+	if to == "-" {
+		err = write(cmd.OutOrStdout())
+	} else {
+		err = writeNewFile(to, write)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "exported %d records\n", n)
+	return err
+}
+
+// writeNewFile makes a file that only its owner may read, wholly or not at all.
+func writeNewFile(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+func newImportCommand() *cobra.Command {
+	var from string
+	cmd := moveCommand("import", "Fill an empty store from JSON lines",
+		`Store what export wrote, all of it or, after any error, nothing. The store must
+be empty, and is made when it is not there; no service may have it open.`,
+		func(cmd *cobra.Command, c *Config) error { return failure(importStore(cmd, c, from)) })
+	cmd.Flags().StringVar(&from, "from", "-", "`file` to read; - reads standard input")
+	return cmd
+}
+
+func importStore(cmd *cobra.Command, c *Config, from string) error {
+	in := cmd.InOrStdin()
+	if from != "-" {
+		f, err := os.Open(from)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	store, closeStore, err := openStore(c, nil, false)
+	if err != nil {
+		return err
+	}
+	n, err := iam.ImportLines(cmd.Context(), store.(iam.Archive), in)
+	if errors.Is(err, iam.ErrExists) {
+		err = fmt.Errorf("IAM store %s: only an empty store can be filled, and this one is not", c.Service.Store)
+	}
+	if err := errors.Join(err, closeStore()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "imported %d records\n", n)
+	return err
+}
+
+func newBackupCommand() *cobra.Command {
+	var to string
+	cmd := moveCommand("backup", "Copy a store into a new file",
+		`Check a store and copy it into a new file that only its owner may read. No
+service may have the store open. To go back, put the copy in the store's place.`,
+		func(cmd *cobra.Command, c *Config) error {
+			if to == "" {
+				return errors.New("--to is missing")
+			}
+			return failure(backupStore(cmd.Context(), c, to))
+		})
+	cmd.Flags().StringVar(&to, "to", "", "new `file` to write")
+	return cmd
+}
+
+func backupStore(_ context.Context, c *Config, to string) error {
+	file, err := bolt.Open(c.Service.Store, bolt.Options{MustExist: true})
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Backup(to), file.Close())
+}
