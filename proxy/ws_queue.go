@@ -8,79 +8,6 @@ import (
 	"sluice/pool"
 )
 
-// itemBytes is what a queued frame counts for beside its bytes.
-const itemBytes = 64
-
-// partSource makes the payload of a frame out of a queued part when the frame is
-// about to leave.
-type partSource interface {
-	// appendPayload appends the payload for a part. It does not keep the part.
-	appendPayload(dst, part []byte, final bool) []byte
-	// settled is called once for every queued part, when its frame has been
-	// written into the outgoing bytes, or dropped. It must not block.
-	settled(final bool)
-}
-
-// sharedFrame is a frame in the form of the wire (appendWireText) that several
-// sockets send.
-type sharedFrame interface {
-	Bytes() []byte
-	Retain()
-	Release()
-}
-
-// item is one frame that waits. One of body, shared and part is its content.
-type item struct {
-	body   *pool.Buffer // payload; with from, what from makes the payload of; may be nil
-	from   partSource
-	shared sharedFrame
-	op     byte
-	final  bool
-	size   int64 // what it counts for at its socket
-	alone  int64 // what it counts for in the process: a shared frame is counted once elsewhere
-}
-
-func (it *item) drop() {
-	it.body.Release()
-	if it.shared != nil {
-		it.shared.Release()
-	}
-	if it.from != nil {
-		it.from.settled(it.final)
-	}
-	*it = item{}
-}
-
-// weigh sets what the frame counts for.
-func (it *item) weigh() {
-	it.size = itemBytes
-	if it.body != nil {
-		it.size += int64(len(it.body.B))
-	}
-	it.alone = it.size
-	if it.shared != nil {
-		it.size += int64(len(it.shared.Bytes()))
-	}
-}
-
-// isData tells frames with content from control frames.
-func (it *item) isData() bool { return it.op == opText }
-
-// itemList is lent to sockets while frames wait.
-type itemList struct{ items []item }
-
-var itemLists = sync.Pool{New: func() any { return &itemList{items: make([]item, 0, 8)} }}
-
-const keptItems = 1024
-
-func (l *itemList) release() {
-	clear(l.items)
-	l.items = l.items[:0]
-	if cap(l.items) <= keptItems {
-		itemLists.Put(l)
-	}
-}
-
 // sent tells what became of a frame that was offered.
 type sent uint8
 
@@ -93,12 +20,19 @@ const (
 // outbox is a socket's outgoing queue and what ends it.
 type outbox struct {
 	bytes atomic.Int64 // queued and not yet written; written under mu
+	// control tells the writer that ping or pong is set, abandoned that what it has
+	// taken is not to be written any more. Both are written under mu.
+	control, abandoned atomic.Bool
 
 	mu      sync.Mutex
 	waiting *itemList // nil when none
 	// waitingBytes is the size of what is in waiting.
 	waitingBytes int64
 	room         chan struct{} // closed when bytes have left; nil when nobody waits
+	// ping and pong leave before the next frame: of several pings only the last one
+	// has to be answered, so there is never more than one of each.
+	ping bool
+	pong *pool.Buffer
 	// closeBy is when a closing socket is cut, Unix nanoseconds.
 	closeBy    int64
 	code       int  // the first close code, ours or the client's
@@ -154,6 +88,41 @@ func (c *wsConn) put(it item) sent {
 	}
 	c.count(&it, start)
 	return sentOK
+}
+
+// putControl has a ping sent, or a pong with that payload, which it takes.
+func (c *wsConn) putControl(op byte, payload *pool.Buffer) {
+	o := &c.out
+	o.mu.Lock()
+	if o.closing || o.dead {
+		o.mu.Unlock()
+		payload.Release()
+		return
+	}
+	var earlier *pool.Buffer
+	if op == opPing {
+		o.ping = true
+	} else {
+		earlier, o.pong = o.pong, payload
+	}
+	o.control.Store(true)
+	start := !o.writing
+	o.writing = true
+	o.mu.Unlock()
+	earlier.Release()
+	if start {
+		go c.write()
+	}
+}
+
+// takeControl takes what putControl has left.
+func (o *outbox) takeControl() (ping bool, pong *pool.Buffer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ping, pong = o.ping, o.pong
+	o.ping, o.pong = false, nil
+	o.control.Store(false)
+	return ping, pong
 }
 
 // count enters a queued frame into the account of the process, and starts the
@@ -308,6 +277,7 @@ func (c *wsConn) end(code int, reason string, drop bool) {
 	var dropped *itemList
 	if drop {
 		dropped, o.waiting, o.waitingBytes = o.waiting, nil, 0
+		o.abandoned.Store(true)
 	}
 	o.closing, o.closeBy = true, time.Now().Add(c.sockets.closeWait).UnixNano()
 	if o.code == 0 {
