@@ -76,7 +76,7 @@ func TestSocketStrangers(t *testing.T) {
 	for range 3 {
 		r.dial("")
 	}
-	_, resp, err := websocket.DefaultDialer.Dial("ws://"+r.addr+"/api/v1/socket", nil)
+	_, resp, err := websocket.DefaultDialer.Dial("ws://"+r.addr+"/api/v1/socket", nil) //nolint:bodyclose // refused: the library has read it
 	if err == nil || resp.StatusCode != 503 {
 		t.Errorf("one stranger too many: %v", err)
 	}

@@ -136,7 +136,7 @@ func (r *muxCall) recycle() {
 	if cap(prefix) > 512 {
 		prefix = nil
 	}
-	*r = muxCall{prefix: prefix} //nolint:govet // nobody else looks at refs any more
+	*r = muxCall{prefix: prefix}
 	muxCalls.Put(r)
 }
 

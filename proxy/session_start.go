@@ -218,7 +218,7 @@ func serviceOf(f *codec.Frame) (codec.Kind, error) {
 // turnAway answers a request that does not start. It owns in.
 func (s *session) turnAway(in *inbound, err error) {
 	id := in.frame.ID().Raw
-	if err == error(errNoService) {
+	if errors.Is(err, errNoService) {
 		id = truthyID(&in.frame)
 	}
 	s.fail(id, in.req.Kind(), err)

@@ -258,7 +258,7 @@ func grown(buf *pool.Buffer) *pool.Buffer {
 func (c *wsConn) onPing(payload string) error {
 	body := pool.Acquire(len(payload))
 	body.B = append(body.B, payload...)
-	c.put(item{op: opPong, body: body})
+	c.putControl(opPong, body)
 	return nil
 }
 

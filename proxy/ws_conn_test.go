@@ -154,8 +154,7 @@ func TestSocketFragments(t *testing.T) {
 
 func TestSocketProtocolErrors(t *testing.T) {
 	r := newSocketRig(t, Config{})
-	over := rawFrame(frameFinal|opText, "")
-	over = binary.BigEndian.AppendUint64([]byte{frameFinal | opText, 0x80 | 127}, maxMessageBytes+1)
+	over := binary.BigEndian.AppendUint64([]byte{frameFinal | opText, 0x80 | 127}, maxMessageBytes+1)
 	over = append(over, 1, 2, 3, 4)
 	for _, c := range []struct {
 		name   string
@@ -290,7 +289,7 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// TestDropOldest: what waits is dropped from the front, control frames stay.
+// TestDropOldest: what waits is dropped from the front; control frames overtake it.
 func TestDropOldest(t *testing.T) {
 	r := newSocketRig(t, Config{SocketQueueBytes: 10_000})
 	c := r.dialRaw(nil)
@@ -304,7 +303,7 @@ func TestDropOldest(t *testing.T) {
 			t.Fatalf("frame %d: %v", i, got)
 		}
 	}
-	s.put(item{op: opPing})
+	s.putControl(opPing, nil)
 	if got := s.send(bufferOf(strings.Repeat("x", 1000))); got != sentFull {
 		t.Errorf("over the budget: %v", got)
 	}
@@ -312,13 +311,16 @@ func TestDropOldest(t *testing.T) {
 	if got, n := s.sendInPlace(item{op: opText, body: bufferOf(last)}); got != sentOK || n != 1 {
 		t.Errorf("%v, dropped %d", got, n)
 	}
+	s.putControl(opPong, bufferOf("earlier"))
+	s.putControl(opPong, bufferOf("latest"))
 	go s.writeLoop()
+	c.expect(opPing, "") // ahead of what waits
+	c.expect(opPong, "latest")
 	for i := 1; i < 9; i++ {
 		if _, got := c.hear(); got[:1] != strconv.Itoa(i) {
 			t.Errorf("%d: %q", i, got[:1])
 		}
 	}
-	c.expect(opPing, "")
 	c.expect(opText, last)
 	eventually(t, "no bytes are counted", func() bool { return s.queued() == 0 && r.server.sockets.queued.Load() == 0 })
 }

@@ -204,7 +204,7 @@ func (c *wsConn) sweep(now time.Time) {
 		return
 	case silent > c.sockets.pingEvery && nano-c.pinged > int64(c.sockets.pingEvery):
 		c.pinged = nano
-		c.put(item{op: opPing})
+		c.putControl(opPing, nil)
 	}
 	c.handler.sweep(now)
 }

@@ -73,35 +73,37 @@ func (c *wsConn) writeLoop() {
 	}()
 	w := writer{c: c, out: pool.Acquire(0)}
 	for {
-		batch := c.takeBatch()
-		if batch == nil {
+		batch, on := c.takeBatch()
+		if !on {
 			break
 		}
-		for i := range batch.items {
-			w.add(&batch.items[i])
+		w.control()
+		if batch != nil {
+			for i := range batch.items {
+				w.add(&batch.items[i])
+			}
+			batch.release()
 		}
 		w.flush()
-		batch.release()
 	}
 	w.out.Release()
 	c.finalizeIfOver()
 }
 
 // takeBatch takes what waits. When that is nothing the writer is over.
-func (c *wsConn) takeBatch() *itemList {
+func (c *wsConn) takeBatch() (batch *itemList, on bool) {
 	o := &c.out
 	o.mu.Lock()
-	batch := o.waiting
+	batch = o.waiting
 	o.waiting, o.waitingBytes = nil, 0
-	if batch == nil {
-		o.writing = false
-	}
-	cut := batch == nil && !o.dead && o.closeSent && (o.readDone || o.peerClosed)
+	on = batch != nil || o.control.Load()
+	o.writing = on
+	cut := !on && !o.dead && o.closeSent && (o.readDone || o.peerClosed)
 	o.mu.Unlock()
 	if cut {
 		c.die(codeAbnormal) // the closing handshake is complete
 	}
-	return batch
+	return batch, on
 }
 
 // writerEnded is for a writer that has panicked.
@@ -127,10 +129,12 @@ type writer struct {
 func (w *writer) add(it *item) {
 	w.size += it.size
 	w.alone += it.alone
-	if w.failed || w.closes {
+	large := it.size >= directBytes
+	if w.failed || w.closes || it.op != opClose && w.c.out.abandoned.Load() {
 		it.drop()
 		return
 	}
+	w.control()
 	w.frames++
 	w.closes = it.op == opClose
 	switch {
@@ -144,15 +148,35 @@ func (w *writer) add(it *item) {
 			part = it.body.B
 		}
 		w.out.B = endText(it.from.appendPayload(w.out.B, part, it.final), from)
-	case it.body == nil: // a ping
-		w.out.B = appendHeader(w.out.B, it.op, 0)
 	default:
 		w.out.B = appendHeader(w.out.B, it.op, len(it.body.B))
 		w.bytes(it.body.B)
 	}
 	it.drop()
-	if len(w.out.B) >= gatherBytes {
+	if large || len(w.out.B) >= gatherBytes {
 		w.flush()
+	}
+}
+
+// control adds the ping and the pong that are due. They do not wait for what is
+// queued: the client may have little patience, and so have we.
+func (w *writer) control() {
+	if !w.c.out.control.Load() {
+		return
+	}
+	ping, pong := w.c.out.takeControl()
+	if w.failed || w.closes {
+		pong.Release()
+		return
+	}
+	if ping {
+		w.frames++
+		w.out.B = appendHeader(w.out.B, opPing, 0)
+	}
+	if pong != nil {
+		w.frames++
+		w.out.B = append(appendHeader(w.out.B, opPong, len(pong.B)), pong.B...)
+		pong.Release()
 	}
 }
 
