@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -24,6 +23,8 @@ import (
 
 const (
 	bulkChunk = 1 << 20
+	// bulkRate is how fast the services publish, in bytes a second.
+	bulkRate = 40 << 20
 	// bulkBound is how much a byte stream may add to the gateway's memory.
 	bulkBound = 64 << 20
 )
@@ -32,7 +33,7 @@ const (
 func bulkMiB(t *testing.T) int {
 	text := os.Getenv("SLUICE_BULK_MIB")
 	if text == "" {
-		return 256
+		return 128
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n <= 0 {
@@ -132,10 +133,10 @@ func TestByteStreamsInConstantMemory(t *testing.T) {
 	chunk := bytes.Repeat([]byte("0123456789abcdef"), bulkChunk/16)
 	p := startPlatform(t, broker)
 	p.define(adminWorkspace, "demo", p.record("demo"))
-	p.serve(t, p.topic("request", "librarian"), p.topic("response", "librarian"), bulkDocument(chunk, chunks))
+	p.serve(t, p.topic("request", "librarian"), p.topic("response", "librarian"), p.bulkDocument(t, chunk, chunks))
 	parts := chunks * 4
 	var stored atomic.Int64
-	p.serve(t, p.topic("request", "knowledge"), p.topic("response", "knowledge"), bulkCore(parts, &stored))
+	p.serve(t, p.topic("request", "knowledge"), p.topic("response", "knowledge"), p.bulkCore(t, parts, &stored))
 	g := startGateway(t, broker, p.space)
 	g.awaitReady(t)
 	// Whatever the first use of each route costs once.
@@ -146,7 +147,7 @@ func TestByteStreamsInConstantMemory(t *testing.T) {
 		whole.Write(chunk)
 	}
 	want := digest(whole)
-	for name, pause := range map[string]time.Duration{"document": 0, "document, slow reader": 5 * time.Millisecond} {
+	for name, pause := range map[string]time.Duration{"document": 0, "document, slow reader": 50 * time.Millisecond} {
 		g.inBounds(t, name, func() {
 			res := g.request(t, http.MethodGet, "/api/v1/document-stream?document-id=d", http.NoBody)
 			if sum, size := drink(t, res, pause); res.StatusCode != 200 || sum != want {
@@ -242,19 +243,38 @@ func hearPart(t *testing.T, from io.Reader, form string, v any) {
 	}
 }
 
-func bulkDocument(chunk []byte, n int) responder {
+// pour publishes a long answer at the pace of a fast store: n times the part, then
+// the last one.
+func (p *platform) pour(t *testing.T, topic, id string, part []byte, n int, last []byte) {
+	to := mustTopic(t, topic)
+	go func() {
+		pace := time.NewTicker(time.Duration(len(part)) * time.Second / bulkRate)
+		defer pace.Stop()
+		for i := range n + 1 {
+			if i == n {
+				part = last
+			}
+			if p.publish(&bus.Message{To: to, ID: id, Body: part}) != nil {
+				return // the client will miss it
+			}
+			<-pace.C
+		}
+	}()
+}
+
+func (p *platform) bulkDocument(t *testing.T, chunk []byte, n int) responder {
 	part := fmt.Appendf(nil, `{"error":null,"content":%q,"is_final":false}`, base64.StdEncoding.EncodeToString(chunk))
 	return func(id string, body []byte) ([]message, bool) {
 		if bytes.Contains(body, []byte(`"small"`)) {
-			return []message{{id, []byte(`{"error":null,"content":"eA==","is_final":true}`)}}, true
+			return one(id, []byte(`{"error":null,"content":"eA==","is_final":true}`))
 		}
-		replies := slices.Repeat([]message{{id, part}}, n)
-		return append(replies, message{id, []byte(`{"error":null,"content":"","is_final":true}`)}), true
+		p.pour(t, p.topic("response", "librarian"), id, part, n, []byte(`{"error":null,"content":"","is_final":true}`))
+		return nil, true
 	}
 }
 
 // bulkCore answers get-kg-core with n parts of about 256 KiB, and counts puts.
-func bulkCore(n int, stored *atomic.Int64) responder {
+func (p *platform) bulkCore(t *testing.T, n int, stored *atomic.Int64) responder {
 	triple := `{"s":{"type":"i","iri":"http://example.org/subject"},"p":{"type":"i","iri":"http://example.org/p"},"o":{"type":"l","value":"some words"}}`
 	part := []byte(`{"error":null,"ids":null,"eos":false,"graph_embeddings":null,"triples":{"metadata":{"id":"x","root":"","collection":"c"},"triples":[` +
 		strings.TrimSuffix(strings.Repeat(triple+",", 2000), ",") + `]}}`)
@@ -267,6 +287,7 @@ func bulkCore(n int, stored *atomic.Int64) responder {
 			stored.Add(1)
 			return one(id, []byte(`{"error":null,"ids":null,"eos":false}`))
 		}
-		return append(slices.Repeat([]message{{id, part}}, n), message{id, []byte(`{"error":null,"ids":null,"eos":true}`)}), true
+		p.pour(t, p.topic("response", "knowledge"), id, part, n, []byte(`{"error":null,"ids":null,"eos":true}`))
+		return nil, true
 	}
 }

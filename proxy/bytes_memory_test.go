@@ -14,12 +14,9 @@ import (
 	"sluice/proxy/dispatch"
 )
 
-const (
-	// bulkBytes is how much goes through in the tests, memoryBound how much the heap
-	// may grow by meanwhile, both sides of the connection together.
-	bulkBytes   = 256 << 20
-	memoryBound = 48 << 20
-)
+// memoryBound is how much the heap may grow by while bulkBytes go through, both
+// sides of the connection together.
+const memoryBound = 48 << 20
 
 // heapWatch notes the largest heap that its look has seen.
 type heapWatch struct{ base, most atomic.Uint64 }
@@ -98,6 +95,7 @@ func TestDownloadsInConstantMemory(t *testing.T) {
 		for _, readers := range []int{1, 8} {
 			t.Run(fmt.Sprint(row.name, readers), func(t *testing.T) {
 				r := newRig(t, Config{})
+				r.client.Timeout = 0
 				n := bulkBytes / readers / row.size
 				part, last := []byte(row.part), []byte(row.last)
 				r.bus.download = func(_ dispatch.Key, _ string, _ dispatch.Call, fn func([]byte, bool) error) error {
@@ -127,7 +125,7 @@ func TestDownloadsInConstantMemory(t *testing.T) {
 // drink reads an answer of that size in sips of 64 KiB, and lets others run in
 // between.
 func (r *rig) drink(path string, size int, look func()) error {
-	req, err := http.NewRequest(http.MethodGet, "http://"+r.addr+path, http.NoBody) //nolint:noctx // the client has a time-out
+	req, err := http.NewRequest(http.MethodGet, "http://"+r.addr+path, http.NoBody) //nolint:noctx // it ends when the test does
 	if err != nil {
 		return err
 	}
@@ -158,12 +156,13 @@ func (r *rig) drink(path string, size int, look func()) error {
 func TestImportInConstantMemory(t *testing.T) {
 	_, value := bulkCore(t)
 	r := newRig(t, Config{})
+	r.client.Timeout = 0
 	puts := 0
 	stub := &countingDispatcher{Dispatcher: r.bus, puts: &puts}
 	r.server.dispatcher = stub
 	w := watchHeap()
 	n := bulkBytes / len(value)
-	req, err := http.NewRequest(http.MethodPost, "http://"+r.addr+importPath, &repeated{text: value, n: n, look: w.look}) //nolint:noctx // the client has a time-out
+	req, err := http.NewRequest(http.MethodPost, "http://"+r.addr+importPath, &repeated{text: value, n: n, look: w.look}) //nolint:noctx // it ends when the test does
 	if err != nil {
 		t.Fatal(err)
 	}

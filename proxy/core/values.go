@@ -16,27 +16,40 @@ import (
 // Numbers that are spelled as integers get the shortest integer, all others and
 // those of more than 64 bits are float64.
 func AppendValues(dst, part []byte) []byte {
-	body := codec.Value{Raw: part}
-	if block := body.Get("triples"); block.IsObject() {
-		dst = appendHead(dst, "t", block, "t")
-		dst = appendAny(dst, block.Get("triples"))
+	triples, embeddings := pair(codec.Value{Raw: part}, "triples", "graph-embeddings")
+	if triples.IsObject() {
+		metadata, list := pair(triples, "metadata", "triples")
+		dst = appendList(appendHead(dst, "t", metadata, "t"), list, appendAny)
 	}
-	if block := body.Get("graph-embeddings"); block.IsObject() {
-		dst = appendHead(dst, "ge", block, "e")
-		dst = appendList(dst, block.Get("entities"), appendEmbedding)
+	if embeddings.IsObject() {
+		metadata, list := pair(embeddings, "metadata", "entities")
+		dst = appendList(appendHead(dst, "ge", metadata, "e"), list, appendEmbedding)
 	}
 	return dst
 }
 
-func appendEmbedding(dst []byte, entity codec.Value) []byte {
+// pair returns two members of an object, having looked at it once.
+func pair(v codec.Value, name1, name2 string) (value1, value2 codec.Value) {
+	for name, value := range v.Members() {
+		switch text, _ := name.String(); string(text) {
+		case name1:
+			value1 = value
+		case name2:
+			value2 = value
+		}
+	}
+	return value1, value2
+}
+
+func appendEmbedding(dst []byte, v codec.Value) []byte {
+	entity, vector := pair(v, "entity", "vector")
 	dst = msgp.AppendString(msgp.AppendMapHeader(dst, 2), "e")
-	dst = appendAny(dst, entity.Get("entity"))
-	return appendAny(msgp.AppendString(dst, "v"), entity.Get("vector"))
+	dst = appendAny(dst, entity)
+	return appendAny(msgp.AppendString(dst, "v"), vector)
 }
 
 // appendHead writes a value up to its list.
-func appendHead(dst []byte, tag string, block codec.Value, list string) []byte {
-	metadata := block.Get("metadata")
+func appendHead(dst []byte, tag string, metadata codec.Value, list string) []byte {
 	dst = msgp.AppendString(msgp.AppendArrayHeader(dst, 2), tag)
 	dst = msgp.AppendString(msgp.AppendMapHeader(dst, 2), "m")
 	dst = msgp.AppendString(msgp.AppendMapHeader(dst, 2), "i")
