@@ -57,6 +57,7 @@ func (h *hasher) enter(ctx context.Context) error {
 	}
 	select {
 	case h.slots <- struct{}{}:
+		hashesTotal.Inc()
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -18,6 +18,11 @@ var droppedTotal = promauto.NewCounterVec(prometheus.CounterOpts{
 	Help: "IAM requests without a reply, by reason.",
 }, []string{"reason"})
 
+var hashesTotal = promauto.NewCounter(prometheus.CounterOpts{
+	Name: "sluice_iam_password_hashes_total",
+	Help: "Password hashes derived, those for accounts that do not exist included.",
+})
+
 // dropped has a counter for every way in which a request ends without a reply.
 var dropped = struct{ badBody, noID, repeated, late, reply prometheus.Counter }{
 	badBody:  droppedTotal.WithLabelValues("bad_body"),
