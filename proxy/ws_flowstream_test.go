@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +42,9 @@ type settlement struct {
 	token uint64
 }
 
+// errPanic makes PublishAsync panic.
+var errPanic = errors.New("panic")
+
 func (b *slowBus) hold() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -50,6 +54,9 @@ func (b *slowBus) hold() {
 func (b *slowBus) PublishAsync(ctx context.Context, m *bus.Message, s bus.Settler, token uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if errors.Is(b.refuse, errPanic) {
+		panic(b.refuse)
+	}
 	if b.refuse != nil {
 		return b.refuse
 	}
@@ -94,16 +101,19 @@ type streamRig struct {
 	table  *dispatch.Table
 	tokens *tokens
 	stop   func()
+	// mayPanic: the test provokes errors that are logged.
+	mayPanic atomic.Bool
 }
 
 // loudHandler fails the test on what is logged as an error, panics above all.
 type loudHandler struct {
 	slog.Handler
-	t testing.TB
+	t        testing.TB
+	mayPanic *atomic.Bool
 }
 
 func (h loudHandler) Handle(_ context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelError {
+	if r.Level >= slog.LevelError && !h.mayPanic.Load() {
 		var text strings.Builder
 		r.Attrs(func(a slog.Attr) bool { fmt.Fprintf(&text, " %v", a); return true })
 		h.t.Errorf("logged: %s%s", r.Message, text.String())
@@ -115,9 +125,10 @@ func streamTopic(workspace, iface string) string { return "flow:tg:" + iface + "
 
 func newStreamRig(t testing.TB, cfg Config) *streamRig {
 	t.Helper()
-	cfg.Logger = slog.New(loudHandler{quiet().Handler(), t})
+	r := &streamRig{t: t, tokens: newTokens()}
+	cfg.Logger = slog.New(loudHandler{quiet().Handler(), t, &r.mayPanic})
 	pending := dispatch.NewPending(0)
-	r := &streamRig{t: t, tokens: newTokens(), bus: &slowBus{Bus: memory.New(pending)}}
+	r.bus = &slowBus{Bus: memory.New(pending)}
 	r.table = dispatch.New(r.bus, pending, dispatch.Config{Log: quiet()})
 	r.table.StartFlow("acme", "f", streamRecord("acme", "triples-store", "graph-embeddings-store",
 		"document-embeddings-store", "entity-contexts-load", "rows-store"))
@@ -540,6 +551,35 @@ func TestStreamTokenExpires(t *testing.T) {
 	id2.Expires = time.Now().Add(50 * time.Millisecond)
 	r.tokens.set("jwt", &id2, nil)
 	wantClose(t, r.mustOpen(exportTriples, "jwt"), 1008, reasonRefused)
+}
+
+// TestSocketThatNeverOpens: a connection that dies between the handshake and the
+// socket gives back what was reserved and opened for it.
+func TestSocketThatNeverOpens(t *testing.T) {
+	r := newStreamRig(t, Config{})
+	if err := r.server.sockets.reserve(true); err != nil {
+		t.Fatal(err)
+	}
+	f := &flowStream{server: r.server, kind: codec.Triples, flow: "f"}
+	f.target.Name = "acme"
+	i := newImporter(f, 0)
+	if err := i.open(); err != nil {
+		t.Fatal(err)
+	}
+	a := admission{kind: importSocket, stranger: true, failed: i.cutOff}
+	server, client := net.Pipe()
+	defer client.Close()
+	c := newConn(server, newRegistry(), time.Second)
+	c.unhijacked = func() { newWSConn(r.server.sockets, c, &a).fail(&a) }
+	_ = c.Close()
+	select {
+	case <-i.over:
+	default:
+		t.Error("the import is still there")
+	}
+	if s := r.server.sockets; s.reserved.Load() != 0 || s.strangers.Load() != 0 {
+		t.Errorf("%d reserved, %d strangers", s.reserved.Load(), s.strangers.Load())
+	}
 }
 
 func shuffle[T any](all []T) {

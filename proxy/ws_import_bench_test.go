@@ -28,7 +28,9 @@ func BenchmarkImport(b *testing.B) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_ = s.Shutdown(ctx)
-		<-served
+		if err := <-served; err != nil {
+			b.Error(err)
+		}
 	}()
 	ws, _, err := websocket.DefaultDialer.Dial("ws://"+ln.Addr().String()+importTriples+"?token=writer&ack=1000", nil) //nolint:bodyclose // a socket has none
 	if err != nil {

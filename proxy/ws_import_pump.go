@@ -15,6 +15,10 @@ func (i *importer) publishQueued() {
 		if p := recover(); p != nil {
 			i.c.panicked("import", p)
 			i.c.abandon(codeServerError, reasonInternal)
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			i.pumping = false
+			i.dropQueue()
 		}
 	}()
 	i.mu.Lock()
@@ -33,16 +37,21 @@ func (i *importer) publishQueued() {
 			i.failed(index, item.err)
 			continue
 		}
-		i.mu.Unlock()
-		err := i.outlet.Publish(i.ctx, item.body.B, i, index)
-		item.body.Release()
-		i.mu.Lock()
-		if err != nil {
+		if err := i.publish(index, item.body); err != nil {
 			i.unsent(index, err)
 		}
 	}
 	i.pumping = false
 	i.finishIfDone()
+}
+
+// publish hands a message to the bus, which may take its time. It ends body. The
+// caller holds mu, which is free meanwhile.
+func (i *importer) publish(index uint64, body *pool.Buffer) error {
+	i.mu.Unlock()
+	defer i.mu.Lock()
+	defer body.Release()
+	return i.outlet.Publish(i.ctx, body.B, i, index)
 }
 
 // unsent notes that the bus did not take a message. The caller holds mu.

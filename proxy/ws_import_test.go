@@ -590,3 +590,22 @@ func TestImportShutdownInFlight(t *testing.T) {
 		}
 	}
 }
+
+// TestImportContainsPanics: one costs its socket, and nothing stays behind.
+func TestImportContainsPanics(t *testing.T) {
+	r := newStreamRig(t, Config{ImportConfirmWait: 50 * time.Millisecond})
+	r.mayPanic.Store(true)
+	ws := r.mustOpen(importTriples, "writer")
+	r.bus.fail(errPanic)
+	for i := range 10 { // the socket may be closed before the last one
+		_ = ws.WriteMessage(websocket.TextMessage, []byte(tripleFrame(i)))
+	}
+	wantClose(t, ws, 1011, reasonInternal)
+	eventually(t, "it is gone", func() bool { return len(r.server.sockets.snapshot(nil)) == 0 })
+	r.bus.fail(nil)
+	r.consume("acme", "triples-store")
+	ws = r.mustOpen(importTriples, "writer")
+	write(t, ws, tripleFrame(0))
+	sayBye(t, ws)
+	wantClose(t, ws, 1000, "")
+}
