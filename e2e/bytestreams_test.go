@@ -140,7 +140,7 @@ func TestByteStreamsInConstantMemory(t *testing.T) {
 	g := startGateway(t, broker, p.space)
 	g.awaitReady(t)
 	// Whatever the first use of each route costs once.
-	drink(t, g.request(t, http.MethodGet, "/api/v1/document-stream?document-id=small", http.NoBody), 0)
+	drink(t, g.request(t, http.MethodGet, "/api/v1/document-stream?document-id=small", http.NoBody), 0) //nolint:bodyclose // drink closes it
 
 	whole := sha256.New()
 	for range chunks {

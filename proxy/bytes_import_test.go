@@ -286,3 +286,25 @@ func TestImportCoreClientLeaves(t *testing.T) {
 	})
 	eventually(t, "the connection ends", func() bool { return r.server.conns.size() == 0 })
 }
+
+// TestImportCoreEarlyAnswerArrives: a client in the middle of a long core hears
+// that it was refused, instead of a reset.
+func TestImportCoreEarlyAnswerArrives(t *testing.T) {
+	r := newRig(t, Config{})
+	r.puts(nil)
+	text := make([]byte, 1<<20)
+	text[0] = 0xc1
+	for range 10 {
+		// The client that only writes: its kernel would drop the answer on a reset.
+		c := r.dial()
+		c.say("POST " + importPath + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\nContent-Length: " + itoa(32*len(text)) + "\r\n\r\n")
+		for range 32 {
+			if _, err := c.Write(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := c.hear(); got.status != 400 || !strings.HasSuffix(got.body, `"stored": 0}`) {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+}

@@ -13,7 +13,10 @@ import (
 const (
 	// lingerBytes is what is read off a connection that is closed while the
 	// client may still be sending, so that the answer is not overtaken by a reset.
+	// lingerBulk is that for a client in the middle of a long body, whose own
+	// buffers alone hold more than the usual.
 	lingerBytes = 64 << 10
+	lingerBulk  = 64 << 20
 	lingerTime  = time.Second
 	// writePiece is how much must reach the client within one write deadline, so
 	// that a large answer may take long as long as it moves.
@@ -39,7 +42,7 @@ type conn struct {
 
 	// Owned by the serving goroutine.
 
-	linger bool
+	linger int // bytes to read off before closing; 0: close at once
 	// unhijacked is called by Close when the connection was to become a socket
 	// and has not.
 	unhijacked func()
@@ -104,9 +107,11 @@ func (c *conn) end() {
 
 // closeSoftly makes Close wait a little for a client that is still sending: it
 // could otherwise lose the answer to a connection reset.
-func (c *conn) closeSoftly() {
+func (c *conn) closeSoftly() { c.lingerFor(lingerBytes) }
+
+func (c *conn) lingerFor(bytes int) {
 	if c != nil {
-		c.linger = true
+		c.linger = max(c.linger, bytes)
 	}
 }
 
@@ -142,7 +147,7 @@ func (c *conn) Close() error {
 		c.unhijacked()
 		c.unhijacked = nil
 	}
-	if c.linger {
+	if c.linger > 0 {
 		c.drainBriefly()
 	}
 	return c.kill()
@@ -170,7 +175,7 @@ func (c *conn) drainBriefly() {
 		return
 	}
 	var scrap [4 << 10]byte
-	for left := lingerBytes; left > 0; {
+	for left := c.linger; left > 0; {
 		n, err := c.Read(scrap[:])
 		if err != nil {
 			return

@@ -34,6 +34,10 @@ func (s *Server) importCore(ctx *fasthttp.RequestCtx, x *exchange) error {
 	err := s.receiveCore(ctx, x)
 	if err != nil {
 		closeAfter(ctx)
+		if failed := (*importError)(nil); errors.As(err, &failed) {
+			c, _ := ctx.Conn().(*conn)
+			c.lingerFor(lingerBulk) // the count of what is stored should arrive
+		}
 		return err
 	}
 	x.body.whole = true
