@@ -150,7 +150,7 @@ func parseLine(text []byte) (any, error) {
 	}
 	var times lineTimes
 	var record any
-	identity := ""
+	var identity string
 	switch l.Type {
 	case lineUser:
 		identity = l.ID

@@ -275,31 +275,3 @@ func TestCloseDropsWhatWaits(t *testing.T) {
 		t.Errorf("reply %+v", <-c.replies)
 	}
 }
-
-func BenchmarkResolveAPIKey(b *testing.B) {
-	store := NewMemory()
-	s, err := New(store, Config{Mode: ModeBootstrap})
-	if err != nil {
-		b.Fatal(err)
-	}
-	s.log = discardLogger()
-	admin, err := s.Bootstrap(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	body, err := codec.MarshalIAMRequest(&codec.IAMRequest{Operation: "resolve-api-key", APIKey: admin.APIKey})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		r, err := codec.ParseIAMRequest(body)
-		if err != nil {
-			b.Fatal(err)
-		}
-		reply := s.answer(b.Context(), findOperation(r.Operation), &r)
-		if _, err := codec.MarshalIAMReply(reply); err != nil || reply.Error != nil {
-			b.Fatal(err, reply.Error)
-		}
-	}
-}

@@ -52,6 +52,7 @@ func TestUsesAreGathered(t *testing.T) {
 		}
 		synctest.Wait()
 		time.Sleep(2 * useDelay)
+		synctest.Wait()
 		if store.calls != 1 || store.uses != maxPendingUses {
 			t.Errorf("%d writes of %d uses", store.calls, store.uses)
 		}

@@ -15,8 +15,8 @@ import (
 	"sluice/iam"
 )
 
-// fillStore adds a workspace, a signing key, an administrator with a key, and n-1
-// users with a key each... 2n+3 records in all.
+// fillStore adds two workspaces, a signing key, and n users with a key each, the
+// first of which is an administrator.
 func fillStore(t testing.TB, s iam.Store, n int) {
 	t.Helper()
 	ctx := context.Background()
@@ -166,7 +166,7 @@ func checkReports(t *testing.T, path string, done map[string]bool) {
 		gone := userErr != nil && keyErr != nil && nameErr != nil
 		deletable := strings.HasPrefix(id, "0") || (id[0]-'0')%2 == 0
 		ended := deletable && gone || !deletable && userErr == nil && !u.Enabled && keyErr != nil
-		fine := false
+		var fine bool
 		switch what {
 		case "workspace":
 			w, err := s.Workspace(ctx, id)
