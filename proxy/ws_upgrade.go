@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fasthttp/websocket"
@@ -164,9 +165,10 @@ func leftover(hijacked net.Conn) []byte {
 		return nil
 	}
 	var early []byte
-	scratch := make([]byte, readBufferBytes) // as large as the server's: it is then read past it
+	scratch := scratches.Get().(*[readBufferBytes]byte) //nolint:forcetypeassert // the pool's own
+	defer scratches.Put(scratch)
 	for {
-		n, err := hijacked.Read(scratch)
+		n, err := hijacked.Read(scratch[:])
 		early = append(early, scratch[:n]...)
 		if err != nil || n == 0 {
 			break
@@ -175,6 +177,10 @@ func leftover(hijacked net.Conn) []byte {
 	_ = hijacked.SetReadDeadline(time.Time{})
 	return early
 }
+
+// scratches are as large as the server's read buffer, which is then read past: nothing
+// more is drawn into it.
+var scratches = sync.Pool{New: func() any { return new([readBufferBytes]byte) }}
 
 // upgrader makes the library's connections. The write buffer is never used: our
 // writer frames for itself (ws_writer.go). The library's flavour for fasthttp
