@@ -32,6 +32,8 @@ type consumer struct {
 	topology *topology
 
 	session atomic.Pointer[consumeSession] // nil while disconnected
+	// replied is when replies were last acknowledged, in Unix nanoseconds.
+	replied atomic.Int64
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when session changes; guarded by mu
@@ -67,6 +69,9 @@ func (c *consumer) ready() error {
 	}
 	return nil
 }
+
+// lastReply is when something last came out of the reply queue.
+func (c *consumer) lastReply() time.Time { return time.Unix(0, c.replied.Load()) }
 
 func (c *consumer) set(s *consumeSession) {
 	c.mu.Lock()
@@ -206,6 +211,7 @@ func (r *replyStream) run() {
 		}
 		timer.Stop()
 		waiting = 0
+		r.consumer.replied.Store(time.Now().UnixNano())
 		// A channel that cannot ack is about to end the loop.
 		_ = r.ch.Ack(last, true)
 	}

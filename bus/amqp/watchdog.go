@@ -64,14 +64,16 @@ func (w *watchdog) account() {
 	}
 }
 
-// check fails when a probe is overdue, and then rebuilds its consumer as well.
+// check fails when a probe is overdue, and then rebuilds its consumer as well. A
+// probe that waits behind a backlog of replies is only late: as long as they
+// arrive, the way from the broker is sound.
 func (w *watchdog) check(now time.Time) error {
 	for i, sent := range w.sent {
 		switch {
 		case sent.IsZero():
 		case w.session.heard[i].Load() >= sent.UnixNano(), w.bus.consumers[i].session.Load() == nil:
 			w.sent[i] = time.Time{}
-		case now.Sub(sent) > w.bus.cfg.WatchdogTimeout:
+		case now.Sub(sent) > w.bus.cfg.WatchdogTimeout && now.Sub(w.bus.consumers[i].lastReply()) > w.bus.cfg.WatchdogTimeout:
 			w.bus.consumers[i].link.drop()
 			return fmt.Errorf("a message did not come round within %v", w.bus.cfg.WatchdogTimeout)
 		}

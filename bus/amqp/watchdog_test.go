@@ -33,6 +33,20 @@ func TestWatchdogBarksOnce(t *testing.T) {
 	}
 }
 
+// A probe behind a long backlog of replies is late, not lost.
+func TestWatchdogIsPatient(t *testing.T) {
+	w, now := newTestWatchdog(t), time.Now()
+	w.sent[0] = now
+	overdue := now.Add(2 * w.bus.cfg.WatchdogTimeout)
+	w.bus.consumers[0].replied.Store(overdue.Add(-w.bus.cfg.WatchdogTimeout).UnixNano())
+	if err := w.tick(overdue); err != nil {
+		t.Errorf("replies still come: %v", err)
+	}
+	if err := w.tick(overdue.Add(1)); err == nil {
+		t.Error("neither the probe nor any other reply came")
+	}
+}
+
 func TestWatchdogIsContent(t *testing.T) {
 	late := time.Hour
 	for name, calm := range map[string]func(w *watchdog){
