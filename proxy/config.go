@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"time"
 )
@@ -33,9 +34,13 @@ type Config struct {
 	AuthTimeout time.Duration
 	// LoginRate is how many requests a second one client address may make to the
 	// public auth routes, LoginBurst how many at once. 5 and 30. A negative rate
-	// means no limit. Behind a proxy all clients have its address.
+	// means no limit, for user names and changes of passwords neither.
 	LoginRate  float64
 	LoginBurst int
+
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed
+	// to tell the client's address. Empty: the peer is the client.
+	TrustedProxies []netip.Prefix
 
 	// HeaderTimeout bounds the arrival of a request's header. 10 s.
 	HeaderTimeout time.Duration

@@ -12,10 +12,8 @@ import (
 const (
 	// recheckLeast is the least time between two checks.
 	recheckLeast = time.Second
-	// recheckPause is the pause after IAM could not be asked, staleFor how long
-	// the last answer counts meanwhile.
+	// recheckPause is the pause after IAM could not be asked.
 	recheckPause = 5 * time.Second
-	staleFor     = 5 * time.Minute
 	// maxAttempts bounds the authentications of one socket that wait their turn.
 	maxAttempts = 8
 	// maxRechecks bounds those that the sweeper has under way for all sockets.
@@ -164,15 +162,30 @@ func (i *identityState) know(who *auth.Identity, token []byte, now int64) {
 	if who.Expires.IsZero() {
 		return
 	}
-	i.checkAt = who.Expires.UnixNano()
-	i.goodUntil = who.Expires.Add(staleFor).UnixNano()
-	if who.Source == auth.APIKey { // an answer that has lapsed on its way still is one
-		i.checkAt = max(i.checkAt, now+int64(recheckLeast))
+	// An answer that has lapsed on its way still is one.
+	i.checkAt = max(who.Expires.UnixNano(), now+int64(recheckLeast))
+	if !who.Ends.IsZero() {
+		i.checkAt = min(i.checkAt, who.Ends.UnixNano())
 	}
+	i.goodUntil = graceOf(who)
+}
+
+// graceOf is how long an identity counts while IAM cannot be asked, Unix
+// nanoseconds.
+func graceOf(who *auth.Identity) int64 {
+	if who.GraceEnd.After(who.Expires) {
+		return who.GraceEnd.UnixNano()
+	}
+	return who.Expires.UnixNano()
 }
 
 // lapsed notes that asking again did not bring a yes.
 func (i *identityState) lapsed(err error, now int64) {
+	if expired(i.who, now) { // on the way
+		reauthExpired.Inc()
+		i.forget()
+		return
+	}
 	if errors.Is(err, auth.ErrUnavailable) {
 		reauthUnavailable.Inc()
 		i.checkAt = now + int64(recheckPause)
@@ -188,7 +201,7 @@ func (i *identityState) lapsed(err error, now int64) {
 
 func (i *identityState) forget() { i.who, i.token, i.checkAt = nil, nil, 0 }
 
-// lapse asks again when it is time. An expired JWT needs no asking: its client may
+// lapse asks again when it is time. A JWT that has ended needs no asking: its client may
 // authenticate anew. The caller holds the session's mu.
 func (i *identityState) lapse(s *session) {
 	now := s.c.sockets.now.Load()
@@ -216,7 +229,7 @@ func (i *identityState) lapse(s *session) {
 
 // expired reports whether an identity has ended for good, without asking anybody.
 func expired(who *auth.Identity, now int64) bool {
-	return who != nil && who.Source == auth.JWT && !who.Expires.IsZero() && now > who.Expires.UnixNano()
+	return who != nil && who.Ended(time.Unix(0, now))
 }
 
 // allowLarge implements wsHandler: strangers have to be brief.

@@ -84,10 +84,12 @@ func TestSocketStrangers(t *testing.T) {
 	known.expect(`{"id":1,"error":{"message":"'service'","type":"error"},"complete":true}`)
 }
 
-// expiring is an identity that must be asked for again at once.
+// expiring is an identity that must be asked for again at once, and counts for
+// some minutes while that is not possible.
 func expiring(source auth.Source) *auth.Identity {
 	id := auth.NewIdentity("u-short", "acme", []string{"writer"})
 	id.Source, id.Expires = source, time.Now().Add(-time.Minute)
+	id.GraceEnd = id.Expires.Add(5 * time.Minute)
 	return id
 }
 
@@ -97,61 +99,73 @@ func TestSocketIdentityIsChecked(t *testing.T) {
 	t.Run("expired JWT", func(t *testing.T) {
 		r := newSocketRig(t, quick)
 		r.completions("acme", nil)
-		r.tokens.set("short", expiring(auth.JWT), nil)
+		id := expiring(auth.JWT)
+		id.Ends = id.Expires
+		r.tokens.set("short", id, nil)
 		c := r.dial("?token=short")
 		c.say(askFrame("1", "x"))
 		c.expect(`{"id":1,` + authRequired)
 		c.say(`{"type":"auth","token":"writer"}`, askFrame("2", "x"))
 		c.expect(`{"type":"auth-ok","workspace":"acme"}`, answerFrame("2", "x", true))
 	})
-	t.Run("key still good", func(t *testing.T) {
-		r := newSocketRig(t, quick)
-		r.completions("acme", nil)
-		r.tokens.set("short", expiring(auth.APIKey), nil)
-		c := r.dial("?token=short")
-		eventually(t, "it is asked for again", func() bool { return r.tokens.asked.Load() > 1 })
-		c.say(askFrame("1", "x"))
-		c.expect(answerFrame("1", "x", true))
-	})
-	t.Run("key revoked", func(t *testing.T) {
-		r := newSocketRig(t, quick)
-		released := make(chan struct{})
-		served := r.completions("acme", released)
-		id := expiring(auth.APIKey)
-		id.Expires = time.Now().Add(time.Hour)
-		r.tokens.set("short", id, nil)
-		c := r.dial("?token=short")
-		c.say(askFrame("1", "hold"))
-		eventually(t, "the request runs", func() bool { return served.Load() == 1 })
-		r.tokens.set("short", nil, nil)
-		s := r.onlySession(t)
-		s.mu.Lock()
-		s.identity.checkAt = 1 // an hour later
-		s.mu.Unlock()
-		eventually(t, "the refusal is known", func() bool {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.identity.revoked
+	for _, source := range []auth.Source{auth.APIKey, auth.JWT} {
+		t.Run(source.String()+" still good", func(t *testing.T) {
+			r := newSocketRig(t, quick)
+			r.completions("acme", nil)
+			id := expiring(source)
+			if source == auth.JWT { // confirmed for a minute, good for an hour
+				id.Ends = time.Now().Add(time.Hour)
+			}
+			r.tokens.set("short", id, nil)
+			c := r.dial("?token=short")
+			eventually(t, "it is asked for again", func() bool { return r.tokens.asked.Load() > 1 })
+			c.say(askFrame("1", "x"))
+			c.expect(answerFrame("1", "x", true))
 		})
-		c.say(askFrame("2", "x"))
-		c.expect(`{"id":2,` + authRequired)
-		close(released)
-		c.expect(answerFrame("1", "hold", true)) // what runs may finish
-		c.expectClose(codePolicy, reasonRefused)
+		t.Run(source.String()+" revoked", func(t *testing.T) { testRevokedOnSocket(t, quick, source) })
+		t.Run(source.String()+" while IAM is away", func(t *testing.T) {
+			r := newSocketRig(t, quick)
+			r.completions("acme", nil)
+			r.tokens.set("short", expiring(source), nil)
+			c := r.dial("?token=short")
+			c.say(askFrame("1", "x"))
+			c.expect(answerFrame("1", "x", true))
+			r.tokens.set("short", nil, auth.ErrUnavailable)
+			before := r.tokens.asked.Load()
+			eventually(t, "it is asked for again", func() bool { return r.tokens.asked.Load() > before })
+			c.say(askFrame("2", "x"))
+			c.expect(answerFrame("2", "x", true))
+		})
+	}
+}
+
+// testRevokedOnSocket: a revoked key, or a disabled user's token, ends a socket as
+// soon as its requests are done (D7, G8).
+func testRevokedOnSocket(t *testing.T, quick Config, source auth.Source) {
+	r := newSocketRig(t, quick)
+	released := make(chan struct{})
+	served := r.completions("acme", released)
+	id := expiring(source)
+	id.Expires = time.Now().Add(time.Hour)
+	r.tokens.set("short", id, nil)
+	c := r.dial("?token=short")
+	c.say(askFrame("1", "hold"))
+	eventually(t, "the request runs", func() bool { return served.Load() == 1 })
+	r.tokens.set("short", nil, nil)
+	s := r.onlySession(t)
+	s.mu.Lock()
+	s.identity.checkAt = 1 // an hour later
+	s.mu.Unlock()
+	eventually(t, "the refusal is known", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.identity.revoked
 	})
-	t.Run("IAM away", func(t *testing.T) {
-		r := newSocketRig(t, quick)
-		r.completions("acme", nil)
-		r.tokens.set("short", expiring(auth.APIKey), nil)
-		c := r.dial("?token=short")
-		c.say(askFrame("1", "x"))
-		c.expect(answerFrame("1", "x", true))
-		r.tokens.set("short", nil, auth.ErrUnavailable)
-		before := r.tokens.asked.Load()
-		eventually(t, "it is asked for again", func() bool { return r.tokens.asked.Load() > before })
-		c.say(askFrame("2", "x"))
-		c.expect(answerFrame("2", "x", true))
-	})
+	c.say(askFrame("2", "x"))
+	c.expect(`{"id":2,` + authRequired)
+	close(released)
+	c.expect(answerFrame("1", "hold", true)) // what runs may finish
+	c.expectClose(codePolicy, reasonRefused)
 }
 
 // onlySession is the session of the one socket there is.
@@ -164,11 +178,11 @@ func (r *socketRig) onlySession(t *testing.T) *session {
 	return all[0].handler.(*session) //nolint:forcetypeassert // a /api/v1/socket
 }
 
-func TestIdentityIsStaleOnlyForFiveMinutes(t *testing.T) {
+func TestIdentityIsStaleOnlyUntilItsGraceEnds(t *testing.T) {
 	id := expiring(auth.APIKey)
 	var i identityState
 	i.know(id, []byte("t"), 0)
-	end := id.Expires.Add(staleFor).UnixNano()
+	end := id.GraceEnd.UnixNano()
 	i.lapsed(auth.ErrUnavailable, end-1)
 	if i.who != id || i.checkAt != end-1+int64(recheckPause) {
 		t.Errorf("forgotten too early: %+v", i)

@@ -499,10 +499,11 @@ func TestStreamStrangerHasToHurry(t *testing.T) {
 	}
 }
 
-// lapsing is an API key's identity that has to be asked about again.
-func lapsing(name string, since time.Duration) *auth.Identity {
+// lapsing is an identity that has to be asked about again.
+func lapsing(name string, source auth.Source, since time.Duration) *auth.Identity {
 	id := *people[name]
-	id.Source, id.Expires = auth.APIKey, time.Now().Add(-since)
+	id.Source, id.Expires = source, time.Now().Add(-since)
+	id.GraceEnd = id.Expires.Add(5 * time.Minute)
 	return &id
 }
 
@@ -514,11 +515,14 @@ func TestStreamIdentityIsCheckedAgain(t *testing.T) {
 		err    error
 		reason string // empty: the socket stays open
 	}{
-		{"still good", lapsing("admin", 0), people["admin"], nil, ""},
-		{"revoked", lapsing("admin", 0), nil, nil, reasonRefused},
-		{"roles taken away", lapsing("admin", 0), people["nobody"], nil, reasonRefused},
-		{"IAM away", lapsing("admin", time.Minute), nil, auth.ErrUnavailable, ""},
-		{"IAM away for long", lapsing("admin", staleFor+time.Minute), nil, auth.ErrUnavailable, reasonUnchecked},
+		{"still good", lapsing("admin", auth.APIKey, 0), people["admin"], nil, ""},
+		{"revoked", lapsing("admin", auth.APIKey, 0), nil, nil, reasonRefused},
+		{"roles taken away", lapsing("admin", auth.APIKey, 0), people["nobody"], nil, reasonRefused},
+		{"user still enabled", lapsing("admin", auth.JWT, 0), people["admin"], nil, ""},
+		{"user disabled", lapsing("admin", auth.JWT, 0), nil, nil, reasonRefused},
+		{"user demoted", lapsing("admin", auth.JWT, 0), people["nobody"], nil, reasonRefused},
+		{"IAM away", lapsing("admin", auth.JWT, time.Minute), nil, auth.ErrUnavailable, ""},
+		{"IAM away for long", lapsing("admin", auth.APIKey, 6*time.Minute), nil, auth.ErrUnavailable, reasonUnchecked},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newStreamRig(t, Config{SocketPing: 40 * time.Millisecond})
@@ -545,10 +549,12 @@ func TestStreamTokenExpires(t *testing.T) {
 	r := newStreamRig(t, Config{SocketPing: 40 * time.Millisecond})
 	id := *people["admin"]
 	id.Expires = time.Now().Add(50 * time.Millisecond)
+	id.Ends = id.Expires
 	r.tokens.set("jwt", &id, nil)
 	wantClose(t, r.mustOpen(importTriples, "jwt"), 1008, reasonRefused)
 	id2 := id
 	id2.Expires = time.Now().Add(50 * time.Millisecond)
+	id2.Ends = id2.Expires
 	r.tokens.set("jwt", &id2, nil)
 	wantClose(t, r.mustOpen(exportTriples, "jwt"), 1008, reasonRefused)
 }

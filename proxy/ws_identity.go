@@ -20,7 +20,7 @@ type credential struct {
 	checkAt int64
 	// goodUntil is how long the last answer counts while IAM cannot be asked.
 	goodUntil int64
-	source    auth.Source
+	who       *auth.Identity
 	checking  bool
 }
 
@@ -28,11 +28,11 @@ type credential struct {
 func (k *credential) know(who *auth.Identity, token []byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.token, k.source, k.checking = token, who.Source, false
+	k.token, k.who, k.checking = token, who, false
 	k.checkAt, k.goodUntil = 0, 0
 	if !who.Expires.IsZero() {
 		k.checkAt = who.Expires.UnixNano()
-		k.goodUntil = who.Expires.Add(staleFor).UnixNano()
+		k.goodUntil = graceOf(who)
 	}
 }
 
@@ -45,6 +45,13 @@ func (k *credential) lapsed(now int64) bool {
 	}
 	k.checking = true
 	return true
+}
+
+// ended reports whether the token itself is over, so that nobody needs to be asked.
+func (k *credential) ended(now time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.who.Ended(now)
 }
 
 // postpone puts the next question off. It is false when the last answer does not
@@ -68,7 +75,7 @@ func (f *flowStream) recheck(now time.Time, c *wsConn, refused func(reason strin
 	if !k.lapsed(now.UnixNano()) {
 		return
 	}
-	if k.source == auth.JWT { // an expired one needs no asking
+	if k.ended(now) {
 		reauthExpired.Inc()
 		refused(reasonRefused)
 		return

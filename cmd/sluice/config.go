@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"sluice/iam"
@@ -45,6 +46,8 @@ type Config struct {
 	MaxUnauthenticatedSockets int
 	// AllowedOrigins are the origins of pages that may open sockets; empty means any.
 	AllowedOrigins []string
+	// TrustedProxies are the networks whose X-Forwarded-For names the client.
+	TrustedProxies []netip.Prefix
 	// BodyBudget bounds all request bodies held at a time, in bytes; 0 means a
 	// quarter of the memory limit.
 	BodyBudget int64
@@ -85,6 +88,11 @@ type Config struct {
 	IAM string
 	// Service is how this process's own IAM service works.
 	Service IAMService
+
+	// IAMGrace is how old an answer of IAM may get while it cannot be asked again.
+	IAMGrace time.Duration
+	// EnforcePasswordChange makes users who must change their password do so first.
+	EnforcePasswordChange bool
 
 	// PrometheusURL is where /api/metrics is forwarded to.
 	PrometheusURL string
@@ -138,6 +146,7 @@ func defaultConfig() *Config {
 		ConsumeConnections:        1,
 		Topicspace:                "tg",
 		IAM:                       iamBus,
+		IAMGrace:                  5 * time.Minute,
 		Service:                   IAMService{Store: "sluice-iam.db", BootstrapMode: string(iam.ModeToken)},
 		PrometheusURL:             "http://prometheus:9090",
 		Metrics:                   true,

@@ -79,6 +79,7 @@ func servingOptions(c *Config) []option {
 		{name: "drain-timeout", value: duration(&c.DrainTimeout, 0, time.Hour), help: "`time` that running calls get to finish after SIGTERM or SIGINT"},
 		{name: "strict-status", value: toggle(&c.StrictStatus), help: "answer failures with 4xx and 5xx; without it service, flow and time-out errors are 200, as the reference's clients expect"},
 		{name: "allowed-origins", value: list(&c.AllowedOrigins), help: "`origins` of pages that may open sockets, as https://example.org, separated by commas or repeated; empty means any"},
+		{name: "trusted-proxies", value: networks(&c.TrustedProxies), help: "`networks` of proxies whose X-Forwarded-For tells whom to limit at login, as 10.0.0.0/8 or an address, separated by commas or repeated"},
 		{name: "id", value: text(&c.ID), help: "`name` of this process in its logs"},
 	}
 }
@@ -141,6 +142,8 @@ func sourceOptions(c *Config) []option {
 		{name: "jwt-public-key", value: text(&c.JWTPublicKeyFile), help: "PEM `file` of the Ed25519 public keys that JWTs are signed with; IAM's keys are then not fetched"},
 		{name: "api-keys", value: text(&c.APIKeysFile), help: "YAML or JSON `file` of API keys (a list of sha256, user, workspace, roles), looked into before IAM is asked"},
 		{name: "iam", off: true, value: iamChoice{&c.IAM}, help: "`who` is asked about credentials that the files above do not settle: the IAM service on the bus, one embedded in this process, or none"},
+		{name: "iam-grace", value: duration(&c.IAMGrace, 0, time.Hour), help: "`time` for which IAM's last answer about a user or a key counts while IAM cannot be asked again; every answer counts for a minute"},
+		{name: "enforce-password-change", value: toggle(&c.EnforcePasswordChange), help: "let users who must change their password do nothing else with a token until they have"},
 	}
 }
 

@@ -115,10 +115,11 @@ func (g *gateway) openDoors() error {
 		BodyBudgetBytes:    g.bodyBudget(),
 		CallTimeout:        g.cfg.Timeout,
 		PartTimeout:        g.cfg.PartTimeout,
+		TrustedProxies:     g.cfg.TrustedProxies,
 		Upstream:           upstream,
 		Ready:              g.ready,
 		Logger:             g.log,
-	}, proxy.Deps{Dispatcher: g.table, Authenticator: g.auth, Authoriser: auth.NewRoleTable(g.iam()), FlowStreams: g.table})
+	}, proxy.Deps{Dispatcher: g.table, Authenticator: g.auth, Authoriser: g.authoriser(), FlowStreams: g.table})
 	return failure(g.openPorts())
 }
 
@@ -126,7 +127,9 @@ func (g *gateway) openDoors() error {
 // a port opens.
 func (g *gateway) buildSources() error {
 	var err error
-	g.auth, err = auth.New(auth.Config{IAM: g.iam(), PublicKeyFile: g.cfg.JWTPublicKeyFile, APIKeysFile: g.cfg.APIKeysFile})
+	g.auth, err = auth.New(auth.Config{
+		IAM: g.iam(), PublicKeyFile: g.cfg.JWTPublicKeyFile, APIKeysFile: g.cfg.APIKeysFile, Grace: g.cfg.IAMGrace,
+	})
 	if err != nil {
 		return err
 	}
@@ -242,6 +245,14 @@ func (g *gateway) iam() auth.IAM {
 		return nil
 	}
 	return iamOverBus{g.table}
+}
+
+func (g *gateway) authoriser() auth.Authoriser {
+	table := auth.NewRoleTable(g.iam())
+	if g.cfg.EnforcePasswordChange {
+		return auth.ChangeFirst{Next: table}
+	}
+	return table
 }
 
 type iamOverBus struct{ table *dispatch.Table }

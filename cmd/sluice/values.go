@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -222,6 +223,34 @@ func (v listValue) String() string { return strings.Join(*v.p, ",") }
 func (v listValue) Type() string   { return "list" }
 func (v listValue) Set(s string) error {
 	*v.p = append(*v.p, strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })...)
+	return nil
+}
+
+// networksValue collects networks; a plain address is a network of one.
+type networksValue struct{ p *[]netip.Prefix }
+
+func networks(p *[]netip.Prefix) pflag.Value { return networksValue{p} }
+
+func (v networksValue) Type() string { return "networks" }
+func (v networksValue) String() string {
+	texts := make([]string, len(*v.p))
+	for i, n := range *v.p {
+		texts[i] = n.String()
+	}
+	return strings.Join(texts, ",")
+}
+
+func (v networksValue) Set(s string) error {
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) }) {
+		n, err := netip.ParsePrefix(word)
+		if address, aerr := netip.ParseAddr(word); aerr == nil {
+			n, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil || n.Addr().Is4In6() {
+			return errors.New("must be networks like 10.0.0.0/8 or fd00::/8, or addresses")
+		}
+		*v.p = append(*v.p, n.Masked())
+	}
 	return nil
 }
 

@@ -131,7 +131,7 @@ func TestVerdicts(t *testing.T) {
 	for _, tt := range tests {
 		iam := newFakeIAM()
 		iam.on("resolve-api-key", tt.answer)
-		k := newAPIKeys(iam, nil, time.Now)
+		k := newAPIKeys(iam, 0, time.Now)
 		for range 2 {
 			if id, err := k.authenticate([]byte("tg_k")); !errors.Is(err, tt.want) || (id == nil) != (err != nil) {
 				t.Errorf("%s: %v, %v", tt.name, id, err)
@@ -141,7 +141,7 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("%s: %d questions, expected %d", tt.name, n, tt.asked)
 		}
 	}
-	if _, err := newAPIKeys(garbageIAM{}, nil, time.Now).authenticate([]byte("tg_k")); !errors.Is(err, ErrUnavailable) {
+	if _, err := newAPIKeys(garbageIAM{}, 0, time.Now).authenticate([]byte("tg_k")); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("garbage: %v", err)
 	}
 }
@@ -150,7 +150,7 @@ func TestVerdicts(t *testing.T) {
 func TestRequestOnTheBus(t *testing.T) {
 	iam := newFakeIAM()
 	iam.resolves(map[string]string{`tg_"quoted"é`: "u"})
-	if _, err := newAPIKeys(iam, nil, time.Now).authenticate([]byte(`tg_"quoted"é`)); err != nil {
+	if _, err := newAPIKeys(iam, 0, time.Now).authenticate([]byte(`tg_"quoted"é`)); err != nil {
 		t.Fatal(err)
 	}
 	if want := (codec.IAMRequest{Operation: "resolve-api-key", APIKey: `tg_"quoted"é`}); iam.last != want {
@@ -160,7 +160,7 @@ func TestRequestOnTheBus(t *testing.T) {
 
 func TestTokensThatNeverReachIAM(t *testing.T) {
 	iam := newFakeIAM()
-	k := newAPIKeys(iam, nil, time.Now)
+	k := newAPIKeys(iam, 0, time.Now)
 	for _, token := range []string{"tg_\xff", "tg_" + strings.Repeat("x", maxTokenBytes)} {
 		if _, err := k.authenticate([]byte(token)); !errors.Is(err, ErrRefused) {
 			t.Errorf("%d bytes: %v", len(token), err)
@@ -211,7 +211,7 @@ func TestInventedKeysAreCapped(t *testing.T) {
 func TestInventedKeysPushNobodyOut(t *testing.T) {
 	iam := newFakeIAM()
 	iam.resolves(map[string]string{"tg_alice": "alice"})
-	k := newAPIKeys(iam, nil, time.Now)
+	k := newAPIKeys(iam, 0, time.Now)
 	k.known, k.refused = newCache(2), newCache(10)
 	if _, err := k.authenticate([]byte("tg_alice")); err != nil {
 		t.Fatal(err)

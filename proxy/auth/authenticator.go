@@ -20,8 +20,9 @@ type IAM interface {
 // Config says where credentials come from. At least one of the three sources must
 // be there: nothing can be called without a credential.
 type Config struct {
-	// IAM resolves API keys and serves the signing keys of JWTs. It may be out of
-	// reach when the gateway starts. Nil: the files are all there is.
+	// IAM resolves API keys, serves the signing keys of JWTs and confirms their
+	// users. It may be out of reach when the gateway starts. Nil: the files are
+	// all there is, and a JWT counts until its own end.
 	IAM IAM
 	// PublicKeyFile names a file with the PEM blocks of the keys that sign JWTs.
 	// It takes the place of IAM's keys, which are then never fetched.
@@ -29,6 +30,10 @@ type Config struct {
 	// APIKeysFile names a file of API keys. They are looked at before IAM is
 	// asked, so they also work while IAM is away.
 	APIKeysFile string
+	// Grace is the age up to which IAM's last answer counts while it can't be
+	// asked again. Less than a minute means a minute, for which every answer
+	// counts.
+	Grace time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -73,8 +78,13 @@ func (a *Authenticator) open(cfg Config) error {
 		}
 		ring = newKeyring(nil, public, cfg.Now)
 	}
-	a.tokens = newTokens(ring, cfg.Now)
-	a.keys = newAPIKeys(cfg.IAM, nil, cfg.Now)
+	var confirm *users
+	if cfg.IAM != nil {
+		u := newUsers(cfg.IAM, cfg.Grace, cfg.Now)
+		confirm = &u
+	}
+	a.tokens = newTokens(ring, confirm, cfg.Now)
+	a.keys = newAPIKeys(cfg.IAM, cfg.Grace, cfg.Now)
 	if cfg.APIKeysFile == "" {
 		return nil
 	}
@@ -84,8 +94,8 @@ func (a *Authenticator) open(cfg Config) error {
 }
 
 // Authenticate finds out whom a token stands for. It answers ErrRefused for
-// whatever is wrong with the token, and ErrUnavailable for an API key about which
-// IAM could not be asked. A token that is known already costs no allocation; an
+// whatever is wrong with the token or its user, and ErrUnavailable when IAM could
+// not be asked about them. A token that is known already costs no allocation; an
 // unknown one may wait for IAM, ten seconds at most for the answer and as long
 // for its turn to ask. The token is borrowed and never kept.
 func (a *Authenticator) Authenticate(token []byte) (*Identity, error) {
@@ -99,6 +109,14 @@ func (a *Authenticator) Authenticate(token []byte) (*Identity, error) {
 	return nil, ErrRefused
 }
 
+// Forget makes the next request of a JWT's user ask IAM again: something has been
+// changed that must not wait a minute. Other identities are left as they are.
+func (a *Authenticator) Forget(id *Identity) {
+	if id.Source == JWT && a.tokens.users != nil {
+		a.tokens.users.forget(userKey(id.Workspace, id.UserID))
+	}
+}
+
 // apiKeyPrefix decides even when there are dots behind it.
 var apiKeyPrefix = []byte("tg_")
 
@@ -108,6 +126,10 @@ var apiKeyPrefix = []byte("tg_")
 func (a *Authenticator) Close() {
 	a.once.Do(func() { close(a.stop) })
 	<-a.stopped
+	a.keys.background.close()
+	if a.tokens.users != nil {
+		a.tokens.users.background.close()
+	}
 }
 
 const (
@@ -143,6 +165,10 @@ func (a *Authenticator) run() {
 func (a *Authenticator) sweep() {
 	now := a.now()
 	a.tokens.verified.sweep(now.UnixNano())
+	a.tokens.current.sweep(now.UnixNano())
+	if a.tokens.users != nil {
+		a.tokens.users.sweep(now)
+	}
 	a.keys.sweep(now)
 }
 

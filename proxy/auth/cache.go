@@ -106,6 +106,23 @@ func (c *cache) sweep(now int64) {
 	c.ring, c.hand = kept, 0
 }
 
+// remove drops and returns one entry; nil when there is none.
+func (c *cache) remove(key digest) *entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, found := c.entries.Load(key)
+	if !found {
+		return nil
+	}
+	c.entries.Delete(key)
+	last := len(c.ring) - 1
+	c.ring[e.slot] = c.ring[last]
+	c.ring[e.slot].slot = e.slot
+	c.ring[last] = nil
+	c.ring, c.hand = c.ring[:last], 0
+	return e
+}
+
 // forget drops everything.
 func (c *cache) forget() {
 	c.mu.Lock()

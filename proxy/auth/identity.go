@@ -27,11 +27,42 @@ type Identity struct {
 	Roles     []string
 	Source    Source
 	// Expires is when the token must be authenticated again: the end of a JWT,
-	// or of the minute for which a resolved API key is trusted. Zero: never.
+	// or of the minute for which IAM's answer about a key or a user counts. Zero:
+	// never.
 	Expires time.Time
+	// GraceEnd is until when the identity may be used while IAM can't be asked
+	// again. Zero: no longer than Expires.
+	GraceEnd time.Time
+	// Ends is when the token itself ends, whatever IAM says. Zero: never.
+	Ends time.Time
+	// MustChangePassword says that the user of a JWT should do nothing else
+	// first. Keys, which nobody got by a password, never have it.
+	MustChangePassword bool
+	// Username and Name are those of a JWT's user, where IAM has told them.
+	Username, Name string
 
 	grants grants
+
+	// For identities that IAM has answered for; see resolver.
+
+	standing *standing
+	renewAt  int64 // when to ask again in the background, Unix nanoseconds; 0: never
+	// unconfirmed: IAM could not say anything about the user.
+	unconfirmed bool
+	// answer is what it was made of, for a token's own.
+	answer *Identity
+	user   digest // of a JWT's claims
 }
+
+// dueAt reports whether IAM should be asked again in the background.
+func (id *Identity) dueAt(now time.Time) bool { return id.renewAt != 0 && now.UnixNano() >= id.renewAt }
+
+// counts reports whether IAM has not taken its answer back.
+func (id *Identity) counts() bool { return id.standing == nil || !id.standing.over.Load() }
+
+// Ended reports whether the token itself is over at an instant: asking anybody
+// would be in vain.
+func (id *Identity) Ended(now time.Time) bool { return !id.Ends.IsZero() && now.After(id.Ends) }
 
 // NewIdentity makes an identity of its parts; roles that are not in the role
 // table grant nothing. The identity keeps roleNames.

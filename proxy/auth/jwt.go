@@ -94,7 +94,7 @@ func identityOf(payload []byte, now time.Time) (*Identity, bool) {
 		return nil, false
 	}
 	id := NewIdentity(user, workspace, names)
-	id.Source, id.Expires = JWT, expires
+	id.Source, id.Expires, id.Ends = JWT, expires, expires
 	return id, true
 }
 

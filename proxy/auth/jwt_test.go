@@ -27,7 +27,7 @@ func TestJWTVectors(t *testing.T) {
 	}
 	for _, v := range vectors.JWTVerify {
 		now := func() time.Time { return instant(v.Now) }
-		tokens := newTokens(newKeyring(nil, public[v.Key], now), now)
+		tokens := newTokens(newKeyring(nil, public[v.Key], now), nil, now)
 		id, err := tokens.authenticate([]byte(v.Token))
 		if want := v.OK && !laxVectors[v.Name]; (err == nil) != want {
 			t.Errorf("%s: %v", v.Name, err)
@@ -101,7 +101,7 @@ func TestJWTClaims(t *testing.T) {
 
 func tokensOf(key testKey, now func() time.Time) *tokens {
 	public := []ed25519.PublicKey{key.private().Public().(ed25519.PublicKey)}
-	return newTokens(newKeyring(nil, public, now), now)
+	return newTokens(newKeyring(nil, public, now), nil, now)
 }
 
 func TestJWTHeaderAndForm(t *testing.T) {

@@ -20,12 +20,20 @@ var (
 	}, []string{"method"})
 	unavailable = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "sluice_auth_unavailable_total",
-		Help: "API keys about which IAM could not be asked.",
+		Help: "Credentials about which IAM could not be asked.",
 	})
 	lookupsInFlight = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "sluice_auth_lookups_in_flight",
-		Help: "API key look-ups that IAM has not answered yet.",
+		Help: "Look-ups of API keys and users that IAM has not answered yet.",
 	})
+	staleAnswers = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_auth_stale_answers_total",
+		Help: "Times that IAM's last answer was taken because it could not be asked again, by method.",
+	}, []string{"method"})
+	confirmationResults = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_auth_confirmations_total",
+		Help: "Questions to IAM about the users of JWTs, by result; unconfirmable: IAM has no such operation.",
+	}, []string{"result"})
 	keyFetches = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "sluice_auth_key_fetches_total",
 		Help: "Fetches of the signing keys from IAM, by result.",
@@ -37,13 +45,14 @@ var (
 )
 
 // methodMetrics are the children of one method, resolved once.
-type methodMetrics struct{ hits, misses, refusals prometheus.Counter }
+type methodMetrics struct{ hits, misses, refusals, stale prometheus.Counter }
 
 func metricsOf(method string) methodMetrics {
 	return methodMetrics{
 		hits:     cacheHits.WithLabelValues(method),
 		misses:   cacheMisses.WithLabelValues(method),
 		refusals: refusals.WithLabelValues(method),
+		stale:    staleAnswers.WithLabelValues(method),
 	}
 }
 
@@ -64,3 +73,20 @@ var deniedFor = func() (children [capabilityCount]prometheus.Counter) {
 	}
 	return children
 }()
+
+// confirmed is what came of asking about a user.
+type confirmed uint8
+
+const (
+	confirmedYes confirmed = iota
+	confirmedNo
+	confirmedUnknown
+	confirmedNever
+)
+
+var confirmations = [...]prometheus.Counter{
+	confirmedYes:     confirmationResults.WithLabelValues("ok"),
+	confirmedNo:      confirmationResults.WithLabelValues("refused"),
+	confirmedUnknown: confirmationResults.WithLabelValues("unavailable"),
+	confirmedNever:   confirmationResults.WithLabelValues("unconfirmable"),
+}
