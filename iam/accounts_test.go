@@ -128,6 +128,7 @@ func TestDelayedAttemptsAreBounded(t *testing.T) {
 			t.Errorf("another account: %+v", reply.Error)
 		}
 		time.Sleep(2 * maxDelay)
+		synctest.Wait()
 		if len(replies) != 20 || w.accounts.delayed != 0 {
 			t.Errorf("%d answered, %d waiting", len(replies), w.accounts.delayed)
 		}

@@ -78,7 +78,7 @@ func runGateway(ctx context.Context, c *Config, log *slog.Logger) error {
 		return err
 	}
 	if err := g.openDoors(); err != nil {
-		return errors.Join(err, g.identity.close())
+		return errors.Join(err, g.identity.store.Close())
 	}
 	return failure(g.serveEmbedded(ctx))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -88,12 +89,12 @@ func runIAM(ctx context.Context, c *Config, log *slog.Logger) error {
 	log.Info("IAM store open", "store", storeName(c))
 	g, err := newGateway(c, log, c.rabbitMQ(log))
 	if err != nil {
-		return err
+		return errors.Join(err, own.store.Close())
 	}
 	defer g.close()
 	if c.Metrics {
 		if g.metrics, err = startMetrics(c, log); err != nil {
-			return failure(err)
+			return failure(errors.Join(err, own.store.Close()))
 		}
 	}
 	return failure(own.run(ctx, g))

@@ -12,7 +12,6 @@ import (
 
 	"sluice/codec"
 	"sluice/iam"
-	"sluice/iam/bolt"
 )
 
 // errStarting is why a gateway is not ready while its IAM service is not.
@@ -21,8 +20,8 @@ var errStarting = errors.New("the IAM service is starting")
 // identity is this process's own IAM service with its store.
 type identity struct {
 	log     *slog.Logger
-	store   iam.Store
-	close   func() error // the store's
+	store   *openedStore
+	path    string // the store's, if it is a file
 	service *iam.Service
 	started atomic.Bool
 }
@@ -31,50 +30,26 @@ type identity struct {
 // configuration or the file. An embedded service makes a token that is missing;
 // one of its own process is named by --id.
 func openIdentity(c *Config, log *slog.Logger, embedded bool) (*identity, error) {
-	store, closeStore, err := openStore(c, log, false)
+	store, err := openStore(c, log, false)
 	if err != nil {
 		return nil, err
 	}
-	i := &identity{log: log, store: store, close: closeStore}
+	i := &identity{log: log, store: store, path: c.Service.Store}
 	settings := c.iamConfig()
 	settings.Logger = log
 	if !embedded {
 		settings.Name = c.ID
 	}
 	if embedded && settings.Mode == iam.ModeToken && settings.Token == "" {
-		settings.Token, err = i.token(c.Service.Store + ".token")
+		settings.Token, err = i.token(i.path + ".token")
 	}
 	if err == nil {
-		i.service, err = iam.New(store, settings)
+		i.service, err = iam.New(store.Store, settings)
 	}
 	if err != nil {
-		return nil, errors.Join(err, closeStore())
+		return nil, errors.Join(err, store.Close())
 	}
 	return i, nil
-}
-
-// openStore opens the store that c names. mustExist refuses to make one.
-func openStore(c *Config, log *slog.Logger, mustExist bool) (iam.Store, func() error, error) {
-	var store iam.Store = iam.NewMemory()
-	closeStore := func() error { return nil }
-	if c.Service.Store != storeInMemory {
-		file, err := bolt.Open(c.Service.Store, bolt.Options{MustExist: mustExist, Logger: log})
-		if err != nil {
-			return nil, nil, failure(err)
-		}
-		store, closeStore = file, file.Close
-	}
-	if c.Service.StoreKey == "" {
-		return store, closeStore, nil
-	}
-	key, err := iam.ParseStoreKey(c.Service.StoreKey)
-	if err == nil {
-		store, err = iam.NewSealed(store, key)
-	}
-	if err != nil {
-		return nil, nil, errors.Join(err, closeStore())
-	}
-	return store, closeStore, nil
 }
 
 // token returns the first administrator's API key: what is in the file, or a new
@@ -117,8 +92,13 @@ func (i *identity) writeToken(path string) (string, error) {
 // run serves from the moment the bus is there until ctx ends, or another IAM
 // service turns up, and closes everything.
 func (i *identity) run(ctx context.Context, g *gateway) error {
+	var backups *copies
+	if i.store.file != nil {
+		backups = serveCopies(i.store.file, i.path, i.log)
+	}
 	err := i.serve(ctx, g)
-	if closeErr := i.close(); closeErr != nil {
+	backups.Close()
+	if closeErr := i.store.Close(); closeErr != nil {
 		i.log.Warn("not closed cleanly", "what", "IAM store", "error", closeErr)
 	}
 	return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/iam"
-	"sluice/iam/bolt"
 )
 
 // moveCommand is a command on a store that no service has open. run gets the
@@ -51,14 +49,18 @@ is given, and as they are otherwise.`,
 }
 
 func exportStore(cmd *cobra.Command, c *Config, to string) error {
-	store, closeStore, err := openStore(c, nil, true)
+	store, err := openStore(c, nil, true)
 	if err != nil {
 		return err
 	}
-	defer closeStore() //nolint:errcheck // nothing was written to it
+	defer store.Close()
+	archive, err := store.archive()
+	if err != nil {
+		return err
+	}
 	n := 0
 	write := func(w io.Writer) (err error) {
-		n, err = iam.ExportLines(cmd.Context(), store.(iam.Archive), w)
+		n, err = iam.ExportLines(cmd.Context(), archive, w)
 		return err
 	}
 	if to == "-" {
@@ -106,40 +108,21 @@ func importStore(cmd *cobra.Command, c *Config, from string) error {
 		defer f.Close()
 		in = f
 	}
-	store, closeStore, err := openStore(c, nil, false)
+	store, err := openStore(c, nil, false)
 	if err != nil {
 		return err
 	}
-	n, err := iam.ImportLines(cmd.Context(), store.(iam.Archive), in)
+	archive, err := store.archive()
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	n, err := iam.ImportLines(cmd.Context(), archive, in)
 	if errors.Is(err, iam.ErrExists) {
 		err = fmt.Errorf("IAM store %s: only an empty store can be filled, and this one is not", c.Service.Store)
 	}
-	if err := errors.Join(err, closeStore()); err != nil {
+	if err := errors.Join(err, store.Close()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "imported %d records\n", n)
 	return err
-}
-
-func newBackupCommand() *cobra.Command {
-	var to string
-	cmd := moveCommand("backup", "Copy a store into a new file",
-		`Check a store and copy it into a new file that only its owner may read. No
-service may have the store open. To go back, put the copy in the store's place.`,
-		func(cmd *cobra.Command, c *Config) error {
-			if to == "" {
-				return errors.New("--to is missing")
-			}
-			return failure(backupStore(cmd.Context(), c, to))
-		})
-	cmd.Flags().StringVar(&to, "to", "", "new `file` to write")
-	return cmd
-}
-
-func backupStore(_ context.Context, c *Config, to string) error {
-	file, err := bolt.Open(c.Service.Store, bolt.Options{MustExist: true})
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Backup(to), file.Close())
 }

@@ -2,11 +2,9 @@ package bolt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"os"
 
 	"go.etcd.io/bbolt"
 
@@ -68,21 +66,8 @@ func put(tx *bbolt.Tx, record any) error {
 	panic(fmt.Sprintf("BUG: a record of type %T", record))
 }
 
-// Backup writes a copy of the store, as of this moment, to a new file that only
-// its owner may read. The store can be used meanwhile.
-func (s *Store) Backup(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
-	if err != nil {
-		return err
-	}
-	err = s.WriteBackup(f)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return syncDirectory(path)
-}
-
-// WriteBackup writes a copy of the store, as of this moment, to w.
+// WriteBackup writes a copy of the store, as of this moment, to w. The store can
+// be used meanwhile, but grows as long as w is slow.
 func (s *Store) WriteBackup(w io.Writer) error {
 	return s.db.View(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(w)
