@@ -241,3 +241,38 @@ func TestSocketDrainTimesOut(t *testing.T) {
 		t.Errorf("%d left", n)
 	}
 }
+
+// TestSocketSameFrameAfterItsAnswer: a frame that is sent again once its answer is
+// complete is a new request, however soon it comes.
+func TestSocketSameFrameAfterItsAnswer(t *testing.T) {
+	r := newSocketRig(t, Config{})
+	served := r.completions("acme", nil)
+	c := r.dial("?token=writer")
+	for range 2000 {
+		c.say(askFrame("1", "again"))
+		c.expect(answerFrame("1", "again", true))
+	}
+	if n := served.Load(); n != 2000 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// TestNothingJoinsAnEndingCall is the moment before, made to last.
+func TestNothingJoinsAnEndingCall(t *testing.T) {
+	r := newSocketRig(t, Config{})
+	_ = r.dial("?token=writer")
+	eventually(t, "it is open", func() bool { return r.socketCount() == 1 })
+	s := r.onlySession(t)
+	sum := digestOf([]byte("frame"))
+	first, second := &muxCall{s: s, sum: sum}, &muxCall{s: s, sum: sum}
+	if !s.link(first) || s.link(second) {
+		t.Fatal("an equal frame does not join the one that runs")
+	}
+	first.end()
+	if !s.link(second) {
+		t.Error("joined a call whose last frame is being queued")
+	}
+	s.mu.Lock()
+	s.requests.first, s.requests.last = nil, nil
+	s.mu.Unlock()
+}

@@ -31,6 +31,7 @@ type muxCall struct {
 	handle     dispatch.StreamHandle
 	linked     bool
 	launched   bool // handle is set
+	ending     bool // its last frame is being queued, so nothing can join any more
 	cancelled  bool
 }
 
@@ -61,7 +62,7 @@ func (s *session) link(r *muxCall) bool {
 		return false
 	}
 	for q := s.requests.first; q != nil; q = q.next {
-		if q.sum == r.sum && same(q.who, r.who) {
+		if !q.ending && q.sum == r.sum && same(q.who, r.who) {
 			return false
 		}
 	}
@@ -142,6 +143,9 @@ func (r *muxCall) recycle() {
 
 // Part implements dispatch.Sink.
 func (r *muxCall) Part(body *pool.Buffer, final bool) {
+	if final {
+		r.end()
+	}
 	r.refs.Add(1) // until settled
 	r.s.sentOrSlow(r.s.c.sendPart(r, body, final))
 	if final {
@@ -150,8 +154,17 @@ func (r *muxCall) Part(body *pool.Buffer, final bool) {
 	}
 }
 
+// end comes before the last frame is queued: a client that has it may send the same
+// frame again before the call is unlinked, and that is a new one.
+func (r *muxCall) end() {
+	r.s.mu.Lock()
+	r.ending = true
+	r.s.mu.Unlock()
+}
+
 // Fail implements dispatch.Sink.
 func (r *muxCall) Fail(err error) {
+	r.end()
 	r.s.fail(r.idText(), r.kind, err)
 	r.s.unlink(r)
 	r.release()
