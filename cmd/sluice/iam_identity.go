@@ -9,9 +9,12 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
+	"sluice/bus"
 	"sluice/codec"
 	"sluice/iam"
+	"sluice/proxy/dispatch"
 )
 
 // errStarting is why a gateway is not ready while its IAM service is not.
@@ -19,11 +22,11 @@ var errStarting = errors.New("the IAM service is starting")
 
 // identity is this process's own IAM service with its store.
 type identity struct {
-	log     *slog.Logger
-	store   *openedStore
-	path    string // the store's, if it is a file
-	service *iam.Service
-	started atomic.Bool
+	log      *slog.Logger
+	store    *openedStore
+	path     string // the store's, if it is a file
+	settings iam.Config
+	started  atomic.Bool
 }
 
 // openIdentity opens the store and makes the service. Its errors are about the
@@ -44,11 +47,12 @@ func openIdentity(c *Config, log *slog.Logger, embedded bool) (*identity, error)
 		settings.Token, err = i.token(i.path + ".token")
 	}
 	if err == nil {
-		i.service, err = iam.New(store.Store, settings)
+		err = settings.Validate()
 	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	i.settings = settings
 	return i, nil
 }
 
@@ -104,32 +108,67 @@ func (i *identity) run(ctx context.Context, g *gateway) error {
 	return err
 }
 
+// serve starts a service, and another one where the bus failed it meanwhile.
 func (i *identity) serve(ctx context.Context, g *gateway) error {
+	for {
+		service, err := i.start(ctx, g)
+		switch {
+		case err == nil:
+			return i.attend(ctx, service)
+		case ctx.Err() != nil:
+			return nil
+		case !busFailed(err):
+			return err
+		}
+		i.log.Warn("IAM service not started, trying again", "error", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// start waits for the bus and starts a service on it.
+func (i *identity) start(ctx context.Context, g *gateway) (*iam.Service, error) {
 	for err := errStarting; err != nil; {
 		if ctx.Err() != nil {
-			return nil
+			return nil, ctx.Err()
 		}
 		err = awaitReady(ctx, g.bus.Ready)
 	}
 	if err := refuseOtherIAM(g); err != nil {
-		return err
+		return nil, err
 	}
-	if err := i.service.Start(ctx, g.bus); err != nil {
-		if ctx.Err() != nil {
-			return nil
+	service, err := iam.New(i.store.Store, i.settings)
+	if err != nil {
+		return nil, err
+	}
+	return service, service.Start(ctx, g.bus)
+}
+
+// busFailed reports whether err is about the bus, which comes back.
+func busFailed(err error) bool {
+	for _, known := range []error{bus.ErrUnavailable, bus.ErrBusy, dispatch.ErrUnavailable, dispatch.ErrLost} {
+		if errors.Is(err, known) {
+			return true
 		}
-		return err
 	}
+	return false
+}
+
+// attend waits until ctx ends or another service turns up, and closes this one.
+func (i *identity) attend(ctx context.Context, service *iam.Service) error {
 	i.started.Store(true)
 	var err error
 	select {
 	case <-ctx.Done():
-	case err = <-i.service.Conflict():
+	case err = <-service.Conflict():
 	}
 	i.started.Store(false)
 	closing, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()
-	if closeErr := i.service.Close(closing); closeErr != nil {
+	if closeErr := service.Close(closing); closeErr != nil {
 		i.log.Warn("not closed cleanly", "what", "IAM service", "error", closeErr)
 	}
 	return err

@@ -53,7 +53,7 @@ func exportStore(cmd *cobra.Command, c *Config, to string) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer store.Close() //nolint:errcheck // nothing was written to it
 	archive, err := store.archive()
 	if err != nil {
 		return err

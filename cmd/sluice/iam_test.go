@@ -168,7 +168,11 @@ func TestMoveRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := i.service.Bootstrap(t.Context()); err != nil {
+	service, err := iam.New(i.store, i.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := service.Bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	copies := serveCopies(i.store.file, i.path, slog.New(slog.DiscardHandler))

@@ -30,18 +30,18 @@ func inspect(path string) error {
 		return err
 	}
 	defer f.Close()
+	needed, ok := highWater(f)
+	// Looked at afterwards: a process that has the file open makes it longer
+	// before it says so.
 	info, err := f.Stat()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if info.Size() == 0 {
+	case info.Size() == 0:
 		return fmt.Errorf("%w: the file is empty", ErrDamaged)
-	}
-	needed, ok := highWater(f, info.Size())
-	if !ok {
+	case !ok:
 		return fmt.Errorf("%w: it does not begin like one", ErrDamaged)
-	}
-	if info.Size() < needed {
+	case info.Size() < needed:
 		return fmt.Errorf("%w: it is cut off, %d of at least %d bytes are left", ErrDamaged, info.Size(), needed)
 	}
 	return nil
@@ -50,9 +50,9 @@ func inspect(path string) error {
 // highWater is how many bytes the newest intact meta record accounts for. The
 // second one is where the page size, which only the first one tells, puts it;
 // when the first is damaged every size is tried, as bbolt does.
-func highWater(f io.ReaderAt, size int64) (needed int64, ok bool) {
+func highWater(f io.ReaderAt) (needed int64, ok bool) {
 	var newest uint64
-	for at := int64(0); at < size && at <= maxPageBytes; at = nextMeta(at) {
+	for at := int64(0); at <= maxPageBytes; at = nextMeta(at) {
 		var raw [pageHeaderBytes + metaBytes]byte
 		if _, err := f.ReadAt(raw[:], at); err != nil {
 			break
