@@ -64,6 +64,7 @@ func (e *exporting) next(t *testing.T) int {
 // A broker that goes away for a while ends no export: messages published once it
 // is back arrive on the same socket.
 func TestExportsSurviveAnOutage(t *testing.T) {
+	t.Parallel()
 	node := brokertest.Private(t)
 	p := startPlatform(t, node.URL)
 	p.define(adminWorkspace, "demo", p.record("demo"))
@@ -234,6 +235,7 @@ func (g *gateway) visit(path string, do func(*websocket.Conn) error) error {
 
 // 1,000 sockets came and went: nothing is left of them, here or at the broker.
 func TestNothingIsLeftOfSockets(t *testing.T) {
+	t.Parallel()
 	node := brokertest.Private(t)
 	p := startPlatform(t, node.URL)
 	p.define(adminWorkspace, "demo", p.record("demo"))

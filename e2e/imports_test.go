@@ -244,6 +244,7 @@ func (im *importing) balance(t *testing.T) {
 
 // 10,000 imports in flight, and something happens.
 func TestImportsInFlight(t *testing.T) {
+	t.Parallel()
 	node := brokertest.Private(t)
 
 	t.Run("SIGTERM", func(t *testing.T) {

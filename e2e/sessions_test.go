@@ -13,6 +13,7 @@ import (
 // A broker that goes away ends the calls of a socket, each with one error, and not
 // the socket.
 func TestSocketsSurviveAnOutage(t *testing.T) {
+	t.Parallel()
 	node := brokertest.Private(t)
 	_, g := demoGateway(t, node.URL, func(id string, body []byte) ([]message, bool) {
 		if prompt(body) == "never" {

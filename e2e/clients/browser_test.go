@@ -87,6 +87,7 @@ func browse(t *testing.T, url string) {
 // A page on another origin opens the socket, authenticates in band, sees a
 // completion as it streams, and does so again when the gateway was restarted.
 func TestChromium(t *testing.T) {
+	t.Parallel()
 	p := startPlatform(t)
 	p.startPaced(t)
 	url, told := pageServer(t, p)
