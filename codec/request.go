@@ -74,6 +74,31 @@ func (r *Request) SetActor(userID string) { r.setText("actor", userID) }
 // SetUserID replaces the member `user_id`, which only the iam kind puts on the bus.
 func (r *Request) SetUserID(userID string) { r.setText("user_id", userID) }
 
+// NullWhereAbsent gives an object member the named members that it lacks, as null.
+// It does nothing where the member itself is absent or no object. It changes what
+// is forwarded only where the contract tells null from absence (iam.md 4.1).
+func (r *Request) NullWhereAbsent(object string, names ...string) {
+	v := r.Member(object)
+	if !v.IsObject() {
+		return
+	}
+	from := len(r.spare)
+	r.spare = append(r.spare, v.Raw[:len(v.Raw)-1]...)
+	bare := isEmpty(v.Raw)
+	for _, name := range names {
+		if v.Get(name).Present() {
+			continue
+		}
+		if !bare {
+			r.spare = append(r.spare, ',')
+		}
+		bare = false
+		r.spare = append(appendQuoted(r.spare, name), ":null"...)
+	}
+	r.spare = append(r.spare, '}')
+	r.setRaw(object, r.spare[from:len(r.spare):len(r.spare)])
+}
+
 // DisableStreaming makes `streaming` false for kinds that have it.
 func (r *Request) DisableStreaming() {
 	if r.kind.CanStream() {

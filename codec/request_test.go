@@ -116,6 +116,33 @@ func TestOverrides(t *testing.T) {
 	}
 }
 
+// TestNullWhereAbsent: D12. Only the forwarded flags change, whatever the object
+// looks like.
+func TestNullWhereAbsent(t *testing.T) {
+	for _, row := range []struct{ user, want string }{
+		{`{}`, `"enabled":null,"must_change_password":null`},
+		{` { } `, `"enabled":null,"must_change_password":null`},
+		{`{"name":"Al"}`, `"enabled":null,"must_change_password":null`},
+		{`{"name":"Al" }`, `"enabled":null,"must_change_password":null`},
+		{`{"enabled":false}`, `"enabled":false,"must_change_password":null`},
+		{`{"enabled":null,"must_change_password":true}`, `"enabled":null,"must_change_password":true`},
+		{`{"e\u006eabled":false}`, `"enabled":false,"must_change_password":null`},
+		{`{"x":{"enabled":false},"name":"\"}"}`, `"enabled":null,"must_change_password":null`},
+		{`null`, `"user":null`},
+	} {
+		var r Request
+		if err := r.Parse(IAM, []byte(`{"operation":"update-user","user":`+row.user+`,"workspace":"w"}`)); err != nil {
+			t.Fatal(err)
+		}
+		r.NullWhereAbsent("user", "enabled", "must_change_password")
+		r.NullWhereAbsent("workspace_record", "enabled")
+		r.SetActor("a")
+		if out := message(t, &r); !strings.Contains(out, row.want) || !strings.Contains(out, `"workspace_record":null`) {
+			t.Errorf("%s: %s", row.user, out)
+		}
+	}
+}
+
 func TestDisableStreaming(t *testing.T) {
 	for _, k := range Kinds() {
 		var r Request

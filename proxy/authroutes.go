@@ -21,7 +21,8 @@ var (
 // login serves POST /api/v1/auth/login. Whatever goes wrong on IAM's side is the
 // one masked 401.
 func (s *Server) login(ctx *fasthttp.RequestCtx, x *exchange) error {
-	if !s.logins.allow(ctx.RemoteAddr()) {
+	client := s.clientOf(ctx)
+	if !s.logins.allow(client) {
 		shedLogins.Inc()
 		return auth.ErrRefused
 	}
@@ -37,21 +38,29 @@ func (s *Server) login(ctx *fasthttp.RequestCtx, x *exchange) error {
 	if sound != [3]bool{true, true, true} {
 		return auth.ErrRefused // IAM would not know such a user either
 	}
+	attempt := s.guesses.loginGuess(req.Workspace, req.Username, client)
+	if err := s.awaitTurn(ctx, &attempt); err != nil {
+		return err
+	}
 	reply, err := s.askIAM(&req)
+	s.audit("login", req.Username, req.Workspace, client, err)
 	if err != nil {
 		return masked(err)
 	}
+	s.guesses.right(&attempt)
 	writeMembers(ctx, "jwt", reply.JWT, "jwt_expires", reply.JWTExpires)
 	return nil
 }
 
 // bootstrap serves POST /api/v1/auth/bootstrap. The body is not looked at.
 func (s *Server) bootstrap(ctx *fasthttp.RequestCtx, _ *exchange) error {
-	if !s.logins.allow(ctx.RemoteAddr()) {
+	client := s.clientOf(ctx)
+	if !s.logins.allow(client) {
 		shedLogins.Inc()
 		return auth.ErrRefused
 	}
 	reply, err := s.askIAM(&codec.IAMRequest{Operation: "bootstrap"})
+	s.audit("bootstrap", "", "", client, err)
 	if err != nil {
 		return masked(err)
 	}
@@ -78,9 +87,18 @@ func (s *Server) changePassword(ctx *fasthttp.RequestCtx, x *exchange) error {
 	if req.NewPassword, ok = textOf(form.Get("new_password")); !ok {
 		return &jsonError{status: fasthttp.StatusBadRequest, text: `"new_password" must be a string`}
 	}
-	if _, err := s.askIAM(&req); err != nil {
+	client := s.clientOf(ctx)
+	attempt := s.guesses.changeGuess(id.UserID, client)
+	if err := s.awaitTurn(ctx, &attempt); err != nil {
+		return err
+	}
+	_, err = s.askIAM(&req)
+	s.audit("change-password", id.UserID, id.Workspace, client, err)
+	if err != nil {
 		return refusedChange(err)
 	}
+	s.guesses.right(&attempt)
+	s.authenticator.Forget(id)
 	writeJSON(ctx, fasthttp.StatusOK, `{}`)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -124,7 +125,7 @@ func TestLoginRate(t *testing.T) {
 	now := time.Unix(1000, 0)
 	l := newLoginRate(2, 3)
 	l.now = func() time.Time { return now }
-	tcp := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 1} }
+	tcp := func(ip string) netip.Addr { return addressOf(&net.TCPAddr{IP: net.ParseIP(ip), Port: 1}) }
 	take := func(ip string, want int) {
 		t.Helper()
 		for i := range want + 1 {

@@ -42,6 +42,8 @@ type FlowStreams interface {
 // is called concurrently and borrows the token.
 type Authenticator interface {
 	Authenticate(token []byte) (*auth.Identity, error)
+	// Forget says that what is known of an identity has changed.
+	Forget(id *auth.Identity)
 }
 
 // Deps are the rooms that the front door needs. All of them are required.

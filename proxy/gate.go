@@ -24,6 +24,7 @@ var (
 	shedInFlight = shed.WithLabelValues("in_flight")
 	shedBodies   = shed.WithLabelValues("body_bytes")
 	shedLogins   = shed.WithLabelValues("login_rate")
+	shedGuesses  = shed.WithLabelValues("login_guesses")
 )
 
 // gate bounds the requests in flight. A full gate turns away at once: there is

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -32,11 +31,11 @@ func newLoginRate(rate float64, burst int) *loginRate {
 }
 
 // allow takes a token of the address's bucket.
-func (l *loginRate) allow(addr net.Addr) bool {
+func (l *loginRate) allow(client netip.Addr) bool {
 	if l.rate < 0 {
 		return true
 	}
-	key := clientOf(addr)
+	key := siteOf(client)
 	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,22 +72,4 @@ func (l *loginRate) makeRoom(now time.Time) {
 		}
 		delete(l.buckets, key)
 	}
-}
-
-// clientOf is what counts as one client.
-func clientOf(addr net.Addr) netip.Prefix {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := 32
-	if ip.Is6() {
-		bits = 64
-	}
-	prefix, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
 }

@@ -131,6 +131,8 @@ func (f fakeTokens) Authenticate(token []byte) (*auth.Identity, error) {
 	return nil, auth.ErrRefused
 }
 
+func (fakeTokens) Forget(*auth.Identity) {}
+
 var people = fakeTokens{
 	"admin":  auth.NewIdentity("u-admin", "default", []string{"admin"}),
 	"writer": auth.NewIdentity("u-writer", "acme", []string{"writer"}),

@@ -63,6 +63,7 @@ type Server struct {
 	rules         bodyRules
 	metrics       *metricsProxy
 	logins        *loginRate
+	guesses       *guesses
 	conns         *registry
 	sockets       *sockets
 	http          *fasthttp.Server
@@ -96,6 +97,7 @@ func New(cfg Config, deps Deps) *Server {
 		unrouted:      metricsOf("none"),
 		metrics:       newMetricsProxy(cfg.Upstream, cfg.UpstreamTimeout),
 		logins:        newLoginRate(cfg.LoginRate, cfg.LoginBurst),
+		guesses:       newGuesses(cfg.LoginRate < 0),
 		conns:         newRegistry(),
 	}
 	s.gate.limit = int64(cfg.MaxInFlight)

@@ -17,6 +17,9 @@ func (s *Server) globalService(ctx *fasthttp.RequestCtx, x *exchange) error {
 	if !known || !kind.IsGlobal() {
 		return errUnknownKind
 	}
+	if kind == codec.IAM {
+		return s.iamService(ctx, x)
+	}
 	if _, err := s.admit(ctx, x, kind); err != nil {
 		return err
 	}
@@ -59,17 +62,8 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 // contract: who is it, may they do anything of the kind, only then the body, may
 // they do this in that workspace. What is forwarded is what was decided on.
 func (s *Server) admit(ctx *fasthttp.RequestCtx, x *exchange, kind codec.Kind) (auth.Target, error) {
-	id, err := s.authenticate(ctx)
+	id, err := s.enter(ctx, x, kind)
 	if err != nil {
-		return auth.Target{}, err
-	}
-	if !s.authoriser.AllowsAny(id, auth.HTTP, kind) {
-		return auth.Target{}, auth.ErrDenied
-	}
-	if err := x.body.read(ctx, &s.rules); err != nil {
-		return auth.Target{}, err
-	}
-	if err := x.req.Parse(kind, x.body.bytes()); err != nil {
 		return auth.Target{}, err
 	}
 	target, err := s.authorise(ctx, x, id)
@@ -78,6 +72,21 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, x *exchange, kind codec.Kind) (
 	}
 	x.admitLive(ctx)
 	return target, nil
+}
+
+// enter is admit up to the parsed body.
+func (s *Server) enter(ctx *fasthttp.RequestCtx, x *exchange, kind codec.Kind) (*auth.Identity, error) {
+	id, err := s.authenticate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !s.authoriser.AllowsAny(id, auth.HTTP, kind) {
+		return nil, auth.ErrDenied
+	}
+	if err := x.body.read(ctx, &s.rules); err != nil {
+		return nil, err
+	}
+	return id, x.req.Parse(kind, x.body.bytes())
 }
 
 func (s *Server) authenticate(ctx *fasthttp.RequestCtx) (*auth.Identity, error) {
@@ -112,6 +121,7 @@ func (s *Server) authorise(ctx *fasthttp.RequestCtx, x *exchange, id *auth.Ident
 	}
 	if x.req.Kind() == codec.IAM {
 		x.req.SetActor(id.UserID)
+		keepAbsentFlags(&x.req)
 	}
 	return target, nil
 }
@@ -121,6 +131,12 @@ func ownWorkspace(id *auth.Identity) auth.Target { return auth.Target{Name: id.W
 // call answers with the last part of the service's answer, written straight into
 // the response's own buffer.
 func (s *Server) call(ctx *fasthttp.RequestCtx, x *exchange, key dispatch.Key) error {
+	_, err := s.callPart(ctx, x, key)
+	return err
+}
+
+// callPart is call for those who want to know how the answer ended.
+func (s *Server) callPart(ctx *fasthttp.RequestCtx, x *exchange, key dispatch.Key) (codec.Part, error) {
 	x.stage = duringCall
 	c, _ := ctx.Conn().(*conn)
 	gone := c.begin(time.Now(), ctx.Request.Header.IsHTTP11())
@@ -129,12 +145,12 @@ func (s *Server) call(ctx *fasthttp.RequestCtx, x *exchange, key dispatch.Key) e
 	out, part, err := s.dispatcher.Call(key, &x.req, dst[:0], s.terms(gone))
 	if err != nil {
 		ctx.Response.SwapBody(dst[:0])
-		return err
+		return part, err
 	}
 	ctx.Response.SwapBody(out)
 	ctx.SetContentType(jsonType)
 	ctx.SetStatusCode(s.statusOf(part))
-	return nil
+	return part, nil
 }
 
 // send answers once the message is safe, and with nothing but that.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type session struct {
 
 	server *Server
 	c      *wsConn
+	client netip.Addr
 
 	mu       sync.Mutex
 	identity identityState
@@ -47,11 +49,12 @@ func (s *Server) socket(ctx *fasthttp.RequestCtx, _ *exchange) error {
 		token, _ = auth.Bearer(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization))
 	}
 	token = append([]byte(nil), token...) // the request ends before the socket begins
-	return s.accept(ctx, muxSocket, func(c *wsConn) wsHandler { return newSession(s, c, token) })
+	client := s.clientOf(ctx)
+	return s.accept(ctx, muxSocket, func(c *wsConn) wsHandler { return newSession(s, c, client, token) })
 }
 
-func newSession(server *Server, c *wsConn, token []byte) *session {
-	s := &session{server: server, c: c}
+func newSession(server *Server, c *wsConn, client netip.Addr, token []byte) *session {
+	s := &session{server: server, c: c, client: client}
 	if len(token) > 0 {
 		s.try(attempt{token: token, why: atHandshake})
 	}

@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func TestFrameToFrameAllocatesNothing(t *testing.T) {
 	defer there.Close()
 	wire := &countingConn{here, make(chan int, 16)}
 	c := newWSConn(s.sockets, newConn(wire, s.conns, time.Second), &admission{kind: muxSocket, stranger: true})
-	session := newSession(s, c, nil)
+	session := newSession(s, c, netip.Addr{}, nil)
 	c.handler = session
 	session.identity.know(people["writer"], []byte("writer"), 0)
 	frame := []byte(askFrame(`"req-1"`, "what is this?"))

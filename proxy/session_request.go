@@ -147,6 +147,9 @@ func (r *muxCall) Part(body *pool.Buffer, final bool) {
 		r.end()
 	}
 	r.refs.Add(1) // until settled
+	if final {
+		r.changed()
+	}
 	r.s.sentOrSlow(r.s.c.sendPart(r, body, final))
 	if final {
 		r.s.unlink(r)

@@ -29,6 +29,18 @@ type tokens struct {
 	err   error // instead of refusing
 	wait  chan struct{}
 	asked atomic.Int64
+	// changed is what to know of an identity that was forgotten.
+	changed *auth.Identity
+}
+
+func (t *tokens) Forget(id *auth.Identity) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, known := range t.known {
+		if known == id && t.changed != nil {
+			t.known[name] = t.changed
+		}
+	}
 }
 
 func newTokens() *tokens {

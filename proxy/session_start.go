@@ -55,9 +55,13 @@ func (s *session) start(in *inbound, who *auth.Identity) {
 // startOn is start where waiting is no harm.
 func (s *session) startOn(in *inbound, who *auth.Identity) {
 	defer s.contain("request")
-	key, err := s.admit(in, who)
-	if err != nil {
+	key, err := s.admitIAM(in, who)
+	switch {
+	case err != nil:
 		s.turnAway(in, err)
+		return
+	case isWhoami(&in.req):
+		s.answerWhoami(in, who)
 		return
 	}
 	if r := s.open(in, who); r != nil {
@@ -146,6 +150,9 @@ func (s *session) admit(in *inbound, who *auth.Identity) (dispatch.Key, error) {
 		return dispatch.Key{}, err
 	}
 	in.req.ParseWithin(kind, f)
+	if isWhoami(&in.req) {
+		return dispatch.Key{}, nil
+	}
 	access := auth.ServiceAccess(auth.Socket, &in.req)
 	if err := s.server.authoriser.Authorise(who, access, outer); err != nil {
 		return dispatch.Key{}, err
@@ -161,6 +168,7 @@ func (s *session) admit(in *inbound, who *auth.Identity) (dispatch.Key, error) {
 	}
 	if kind == codec.IAM {
 		in.req.SetActor(who.UserID)
+		keepAbsentFlags(&in.req)
 	}
 	if kind.IsGlobal() {
 		return dispatch.Key{Kind: kind}, nil

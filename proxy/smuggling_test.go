@@ -62,7 +62,7 @@ func TestSmuggling(t *testing.T) {
 		{"LF in a chunk extension", head + admin + "Transfer-Encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n" + smuggled, 400, true},
 	} {
 		r := newRig(t, Config{MaxBodyBytes: 200_000, LoginRate: 0.001, LoginBurst: 1})
-		r.server.logins.allow(r.dial().LocalAddr()) // use up the burst: bootstrap answers at once
+		r.server.logins.allow(addressOf(r.dial().LocalAddr())) // use up the burst: bootstrap answers at once
 		c := r.dial()
 		c.say(row.text)
 		if got := c.hear(); got.status != row.status {

@@ -18,7 +18,7 @@ func (c ChangeFirst) AllowsAny(id *Identity, surface Surface, kind codec.Kind) b
 
 // Authorise is part of Authoriser.
 func (c ChangeFirst) Authorise(id *Identity, a Access, t Target) error {
-	if id.MustChangePassword && !(servesPasswords(a.Surface, a.Kind) && a.ChangesPasswordOf(id)) {
+	if id.MustChangePassword && (!servesPasswords(a.Surface, a.Kind) || !a.ChangesPasswordOf(id)) {
 		return ErrDenied
 	}
 	return c.Next.Authorise(id, a, t)
