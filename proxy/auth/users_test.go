@@ -324,7 +324,11 @@ func TestUserVerdicts(t *testing.T) {
 	for _, tt := range tests {
 		iam := newFakeIAM()
 		iam.serves(k1.PEM)
-		iam.on("get-user", func(codec.IAMRequest) (codec.IAMReply, error) { return tt.reply, nil })
+		var asked codec.IAMRequest // read after the answer
+		iam.on("get-user", func(r codec.IAMRequest) (codec.IAMReply, error) {
+			asked = r
+			return tt.reply, nil
+		})
 		a := open(t, Config{IAM: iam, Grace: testGrace})
 		id, err := a.Authenticate(k1.token(t, "alice", hour()))
 		if !errors.Is(err, tt.want) || (id == nil) != (err != nil) {
@@ -335,8 +339,8 @@ func TestUserVerdicts(t *testing.T) {
 			t.Errorf("%s: roles %v", tt.name, id.Roles)
 		}
 		want := codec.IAMRequest{Operation: "get-user", Workspace: "acme", UserID: "alice", Actor: "alice"}
-		if iam.last != want {
-			t.Errorf("%s: asked %+v", tt.name, iam.last)
+		if asked != want {
+			t.Errorf("%s: asked %+v", tt.name, asked)
 		}
 	}
 }
