@@ -115,7 +115,7 @@ func backupStore(from, to string) error {
 	if err := writeNewFile(draft, func(w io.Writer) error { return copyStore(from, w) }); err != nil {
 		return err
 	}
-	defer os.Remove(draft) //nolint:errcheck // the copy has its own name then
+	defer os.Remove(draft) //nolint:errcheck // it is gone when all went well
 	copied, err := bolt.Open(draft, bolt.Options{MustExist: true})
 	if err != nil {
 		return fmt.Errorf("the copy is not usable: %w", err)
@@ -123,7 +123,7 @@ func backupStore(from, to string) error {
 	if err := copied.Close(); err != nil {
 		return err
 	}
-	return os.Link(draft, to)
+	return os.Rename(draft, to)
 }
 
 // copyStore writes a copy of a store, whoever has it open.

@@ -54,7 +54,11 @@ func (l *loader) declare(flags *pflag.FlagSet, o *option) {
 		f.NoOptDefVal = "true"
 	}
 	if o.off {
-		flags.VarPF(&recorder{l: l, name: o.name, kind: boolValue{new(bool), false}, negate: true}, "no-"+o.name, "", "the opposite of --"+o.name).NoOptDefVal = "true"
+		help := "the opposite of --" + o.name
+		if !isBool(o.value) {
+			help = "the same as --" + o.name + "=none"
+		}
+		flags.VarPF(&recorder{l: l, name: o.name, kind: boolValue{new(bool), false}, negate: true}, "no-"+o.name, "", help).NoOptDefVal = "true"
 	}
 }
 

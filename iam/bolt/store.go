@@ -166,11 +166,23 @@ func create(path string) error {
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
-	// Unlike a rename, a link does not replace what another process made meanwhile.
-	if err := os.Link(draft, path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := settle(draft, path); err != nil {
 		return err
 	}
 	return syncDirectory(path)
+}
+
+// settle gives a draft its name. Unlike a rename, a link does not replace what
+// another process made meanwhile; some file systems have none.
+func settle(draft, path string) error {
+	err := os.Link(draft, path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	return os.Rename(draft, path)
 }
 
 func initialise(tx *bbolt.Tx) error {
