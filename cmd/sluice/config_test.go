@@ -53,7 +53,9 @@ func TestDefaultsAreTheReferences(t *testing.T) {
 		"metrics": c.Metrics, "metrics-port": c.MetricsPort == 8000, "log-level": c.LogLevel == slog.LevelInfo,
 		"backend": c.PubsubBackend == "rabbitmq", "url": reflect.DeepEqual(c.brokers(), []string{"amqp://guest:guest@rabbitmq:5672/%2F"}),
 		"topicspace": c.Topicspace == "tg", "queues": len(c.Queues.global()) == 0, "iam": c.IAM == iamBus,
-		"ignored": len(l.ignored) == 0,
+		"iam-grace": c.IAMGrace == 5*time.Minute, "enforce-password-change": !c.EnforcePasswordChange,
+		"trusted-proxies": len(c.TrustedProxies) == 0,
+		"ignored":         len(l.ignored) == 0,
 	}
 	for name, ok := range want {
 		if ok != true {
@@ -337,5 +339,19 @@ func TestLogsCarryLevelAndProcessor(t *testing.T) {
 	if len(lines) != 2 || !strings.Contains(lines[0], `"level":"WARNING"`) || !strings.Contains(lines[0], `"processor":"api-gateway"`) ||
 		!strings.Contains(lines[1], `"level":"CRITICAL"`) {
 		t.Errorf("got %s", out.String())
+	}
+}
+
+func TestNetworks(t *testing.T) {
+	c, _, err := loadConfig(t, []string{"--trusted-proxies=10.1.2.3/8, 192.0.2.7", "--trusted-proxies=fd00::/8,::1"}, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(c.TrustedProxies); got != "[10.0.0.0/8 192.0.2.7/32 fd00::/8 ::1/128]" {
+		t.Error(got)
+	}
+	if c, _, err = loadConfig(t, nil, map[string]string{"SLUICE_TRUSTED_PROXIES": "10.0.0.0/8"}, "iam-grace: 30"); err != nil ||
+		len(c.TrustedProxies) != 1 || c.IAMGrace != 30*time.Second {
+		t.Errorf("%v, %v, %v", c.TrustedProxies, c.IAMGrace, err)
 	}
 }

@@ -78,10 +78,30 @@ func (q *userQuestion) put(iam IAM) confirmation {
 	if !u.Enabled || u.ID != q.UserID || u.Workspace != "" && u.Workspace != q.Workspace {
 		return refused
 	}
+	if closed, err := q.workspaceClosed(iam); err != nil {
+		return unknown(err)
+	} else if closed {
+		return refused
+	}
 	id := NewIdentity(q.UserID, q.Workspace, u.Roles)
 	id.Source, id.MustChangePassword = JWT, u.MustChangePassword
 	id.Username, id.Name = u.Username, u.Name
 	return confirmation{verdict{id: id}, confirmedYes}
+}
+
+// workspaceClosed reports whether the workspace is disabled, in which nobody could
+// log in. Its users need not be: update-workspace leaves them alone. An IAM that
+// will not say does not stand in the way.
+func (q *userQuestion) workspaceClosed(iam IAM) (bool, error) {
+	reply, err := askIAM(iam, &codec.IAMRequest{
+		Operation: "get-workspace", Workspace: q.Workspace, Actor: q.UserID,
+		WorkspaceRecord: &codec.IAMWorkspaceInput{ID: q.Workspace},
+	})
+	if err != nil {
+		return false, err
+	}
+	w := reply.Workspace
+	return w != nil && w.ID == q.Workspace && !w.Enabled, nil
 }
 
 var (

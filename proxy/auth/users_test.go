@@ -163,6 +163,42 @@ func TestDisabledUsersSessionEndsWithinAMinute(t *testing.T) {
 	}
 }
 
+// TestDisabledWorkspacesSessionsEnd: also where its users were left enabled, and
+// whatever else IAM says of the workspace.
+func TestDisabledWorkspacesSessionsEnd(t *testing.T) {
+	k1, _ := testKeys(t)
+	acme := func(id string, enabled bool) codec.IAMReply {
+		return codec.IAMReply{Workspace: &codec.IAMWorkspace{ID: id, Enabled: enabled}}
+	}
+	tests := []struct {
+		name  string
+		reply codec.IAMReply
+		err   error
+		want  error
+	}{
+		{"enabled", acme("acme", true), nil, nil},
+		{"disabled", acme("acme", false), nil, ErrRefused},
+		{"about another", acme("other", false), nil, nil},
+		{"nothing", codec.IAMReply{}, nil, nil},
+		{"not found", *failure("not-found", "workspace not found"), nil, nil},
+		{"no answer", codec.IAMReply{}, errors.New("away"), ErrUnavailable},
+	}
+	for _, tt := range tests {
+		var book userBook
+		book.set("alice", true, "reader")
+		iam := confirmingIAM(k1, &book)
+		var asked string
+		iam.on("get-workspace", func(r codec.IAMRequest) (codec.IAMReply, error) {
+			asked = r.WorkspaceRecord.ID
+			return tt.reply, tt.err
+		})
+		a := open(t, Config{IAM: iam, Grace: testGrace})
+		if _, err := a.Authenticate(k1.token(t, "alice", hour())); !errors.Is(err, tt.want) || asked != "acme" {
+			t.Errorf("%s: %v, asked about %q", tt.name, err, asked)
+		}
+	}
+}
+
 // TestDemotedUserIsDemotedWithinAMinute: the roles are IAM's, not the token's.
 func TestDemotedUserIsDemotedWithinAMinute(t *testing.T) {
 	k1, _ := testKeys(t)
