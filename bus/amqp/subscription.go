@@ -159,8 +159,10 @@ func (s *subscription) consume(ctx context.Context, session *consumeSession, beg
 	if err != nil {
 		return err
 	}
+	channel := &settling{ch: ch}
 	defer func() {
 		passed = s.consumer.link.guard()
+		channel.end()
 		_ = ch.Close()
 	}()
 	closed := ch.NotifyClose(make(chan *amqp091.Error, 1))
@@ -180,7 +182,7 @@ func (s *subscription) consume(ctx context.Context, session *consumeSession, beg
 		select {
 		case d, ok := <-deliveries:
 			if ok && ctx.Err() == nil {
-				s.handle(ch, &d)
+				s.handle(channel, &d)
 				continue
 			}
 			if !ok {
@@ -237,18 +239,45 @@ func queueName(c bus.Consumer) string {
 	return c.Topic.Queue(c.Name)
 }
 
-// settlement is the Token of a delivery.
-type settlement struct {
-	ch     *amqp091.Channel
-	shared bool
-	done   atomic.Bool
+// settling is a channel that deliveries may be settled on until it ends. What
+// reached the broker behind the end of a channel would cost the connection, and
+// with it every other subscription.
+type settling struct {
+	mu    sync.Mutex
+	ch    *amqp091.Channel
+	ended bool
 }
 
-func (s *subscription) handle(ch *amqp091.Channel, d *amqp091.Delivery) {
+func (c *settling) end() {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+}
+
+func (c *settling) settle(tag uint64, requeue bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.ended: // the broker has the message back
+	case requeue:
+		_ = c.ch.Nack(tag, false, true)
+	default:
+		_ = c.ch.Ack(tag, false)
+	}
+}
+
+// settlement is the Token of a delivery.
+type settlement struct {
+	channel *settling
+	shared  bool
+	done    atomic.Bool
+}
+
+func (s *subscription) handle(channel *settling, d *amqp091.Delivery) {
 	id, _ := d.Headers["id"].(string)
 	out := &bus.Delivery{
 		ID: id, Body: d.Body, Redelivered: d.Redelivered, Tag: d.DeliveryTag,
-		Settle: settle, Token: &settlement{ch: ch, shared: s.Topic.Shared()},
+		Settle: settle, Token: &settlement{channel: channel, shared: s.Topic.Shared()},
 	}
 	defer func() {
 		// A message that makes its handler panic would do so again.
@@ -262,17 +291,12 @@ func (s *subscription) handle(ch *amqp091.Channel, d *amqp091.Delivery) {
 }
 
 // settle is bus.Delivery.Settle. A second call does nothing, and neither does one
-// that comes after the channel is gone: the broker has the message back then.
+// that comes after the channel is gone.
 func settle(d *bus.Delivery, requeue bool) {
 	s := d.Token.(*settlement)
-	if s.done.Swap(true) {
-		return
+	if !s.done.Swap(true) {
+		s.channel.settle(d.Tag, requeue && s.shared)
 	}
-	if requeue && s.shared {
-		_ = s.ch.Nack(d.Tag, false, true)
-		return
-	}
-	_ = s.ch.Ack(d.Tag, false)
 }
 
 // rebind binds the queues of the subscriptions to topic again.
