@@ -7,9 +7,21 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
 	"sluice/codec"
 	"sluice/proxy/auth"
 )
+
+// deniedRate and deniedBurst bound the lines that one client can cause by asking
+// for what it may not do.
+const deniedRate, deniedBurst = 5, 30
+
+var auditDropped = promauto.NewCounter(prometheus.CounterOpts{
+	Name: "sluice_audit_lines_dropped_total",
+	Help: "Audit lines about denied operations that were not written, because their client caused too many.",
+})
 
 // audit writes one line about an attempt to authenticate or to change what
 // authenticates. Attempts that the limits turn away are counted, not written:
@@ -23,10 +35,15 @@ func (s *Server) audit(operation, actor, workspace string, client netip.Addr, er
 
 // auditDenied is audit for an IAM operation that the caller may not do.
 func (s *Server) auditDenied(req *codec.Request, id *auth.Identity, client netip.Addr, err error) {
-	if errors.Is(err, auth.ErrDenied) {
-		operation, _ := req.Operation()
-		s.audit(clip(string(operation)), id.UserID, id.Workspace, client, err)
+	if !errors.Is(err, auth.ErrDenied) {
+		return
 	}
+	if !s.denials.allow(client) {
+		auditDropped.Inc()
+		return
+	}
+	operation, _ := req.Operation()
+	s.audit(clip(string(operation)), id.UserID, id.Workspace, client, err)
 }
 
 func auditOutcome(err error) string {

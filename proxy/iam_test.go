@@ -228,3 +228,20 @@ func TestGatewayAudit(t *testing.T) {
 		t.Errorf("%d lines", n)
 	}
 }
+
+// TestDenialsDoNotFillTheLog: whoever is denied in a loop is written down a few
+// times.
+func TestDenialsDoNotFillTheLog(t *testing.T) {
+	var log lines
+	r := newRig(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	now := time.Now()
+	r.server.denials.now = func() time.Time { return now }
+	for range 2 * deniedBurst {
+		if got := r.do("POST", iamPath, "reader", `{"operation":"list-users"}`); got.status != 403 {
+			t.Fatal(got.status)
+		}
+	}
+	if n := strings.Count(log.all(), "gateway audit"); n != deniedBurst {
+		t.Errorf("%d lines", n)
+	}
+}

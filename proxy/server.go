@@ -64,6 +64,7 @@ type Server struct {
 	metrics       *metricsProxy
 	logins        *loginRate
 	guesses       *guesses
+	denials       *loginRate // of lines in the audit trail
 	conns         *registry
 	sockets       *sockets
 	http          *fasthttp.Server
@@ -98,6 +99,7 @@ func New(cfg Config, deps Deps) *Server {
 		metrics:       newMetricsProxy(cfg.Upstream, cfg.UpstreamTimeout),
 		logins:        newLoginRate(cfg.LoginRate, cfg.LoginBurst),
 		guesses:       newGuesses(cfg.LoginRate < 0),
+		denials:       newLoginRate(deniedRate, deniedBurst),
 		conns:         newRegistry(),
 	}
 	s.gate.limit = int64(cfg.MaxInFlight)

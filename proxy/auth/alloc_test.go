@@ -3,7 +3,10 @@
 package auth
 
 import (
+	"runtime"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"sluice/codec"
 )
@@ -53,5 +56,35 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(200, tt.run); n != 0 {
 			t.Errorf("%s: %v allocations", tt.name, n)
 		}
+	}
+}
+
+// TestRenewalAllocatesNothing: while an answer in use is being renewed, its users
+// notice nothing.
+func TestRenewalAllocatesNothing(t *testing.T) {
+	k1, _ := testKeys(t)
+	var book userBook
+	book.set("alice", true, "reader")
+	release := make(chan struct{})
+	var asked atomic.Int64
+	iam := confirmingIAM(k1, &book)
+	iam.on("get-user", func(r codec.IAMRequest) (codec.IAMReply, error) {
+		if asked.Add(1) > 1 {
+			<-release
+		}
+		return book.get(r)
+	})
+	var ahead atomic.Int64
+	a := open(t, Config{IAM: iam, Grace: testGrace, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	defer close(release) // before the authenticator is closed
+	token := k1.token(t, "alice", hour())
+	mustPass(t, a, token)
+	ahead.Store(int64(answerLife - renewEarly/2))
+	mustPass(t, a, token)
+	for asked.Load() < 2 {
+		runtime.Gosched()
+	}
+	if n := testing.AllocsPerRun(200, func() { _, _ = a.Authenticate(token) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
