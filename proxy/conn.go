@@ -169,9 +169,15 @@ func (c *conn) abort() {
 	_ = c.kill()
 }
 
-func (c *conn) drainBriefly() {
+// closeWrite tells the client that nothing more comes, and reports whether that
+// could be said.
+func (c *conn) closeWrite() bool {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || c.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	return ok && half.CloseWrite() == nil
+}
+
+func (c *conn) drainBriefly() {
+	if !c.closeWrite() || c.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
 	var scrap [4 << 10]byte

@@ -181,8 +181,16 @@ func (c *wsConn) explain(err error) error {
 
 // linger throws away what the client is still sending after it has broken the
 // protocol, which ends the library's reading: closing at once would overtake our
-// close frame with a reset. The sweeper ends it.
+// close frame with a reset. Clients that wait for the end of the connection see it
+// behind that frame; the sweeper ends it for the others.
 func (c *wsConn) linger() {
+	c.out.mu.Lock()
+	c.out.lingering = true
+	sent := c.out.closeSent
+	c.out.mu.Unlock()
+	if sent {
+		c.conn.closeWrite()
+	}
 	scrap := pool.Acquire(0)
 	defer scrap.Release()
 	for !c.isDead() {

@@ -204,6 +204,19 @@ func TestSocketLargestMessage(t *testing.T) {
 	}
 }
 
+// TestSocketEndsBehindItsCloseFrame: a client that broke the protocol and waits for
+// the end of the connection need not wait for the sweeper.
+func TestSocketEndsBehindItsCloseFrame(t *testing.T) {
+	r := newSocketRig(t, Config{SocketCloseWait: time.Hour})
+	c := r.dialRaw(nil)
+	c.write(rawFrame(opText, strings.Repeat(" ", maxMessageBytes)))
+	c.write(rawFrame(frameFinal, " "))
+	c.expect(opClose, closePayload(codeTooBig, reasonTooBig))
+	c.expectEnd()
+	c.Close()
+	eventually(t, "it is gone", func() bool { return r.socketCount() == 0 })
+}
+
 func TestSocketInboundBudget(t *testing.T) {
 	r := newSocketRig(t, Config{BodyBudgetBytes: 1 << 20, MaxBodyBytes: 1 << 20})
 	c := r.dial("?token=writer")

@@ -40,8 +40,11 @@ type outbox struct {
 	closing    bool // no more frames are taken
 	peerClosed bool
 	closeSent  bool
-	readDone   bool
-	dead       bool // the connection is gone
+	// lingering: what the client still sends is thrown away, and nothing follows
+	// our close frame.
+	lingering bool
+	readDone  bool
+	dead      bool // the connection is gone
 }
 
 // send queues a text message. It takes the payload.

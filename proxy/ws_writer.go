@@ -206,7 +206,11 @@ func (w *writer) flush() {
 		if w.closes {
 			w.c.out.mu.Lock()
 			w.c.out.closeSent = true
+			lingering := w.c.out.lingering
 			w.c.out.mu.Unlock()
+			if lingering {
+				w.c.conn.closeWrite()
+			}
 		}
 	}
 	w.frames = 0
