@@ -245,3 +245,25 @@ func TestPasswordGuessesOfOneSession(t *testing.T) {
 		t.Errorf("another user: %d", got.status)
 	}
 }
+
+// TestPasswordGuessesOnASocket are slowed down in the same way.
+func TestPasswordGuessesOnASocket(t *testing.T) {
+	r := newSocketRig(t, Config{})
+	r.serve("request:tg:iam", "response:tg:iam", func(_ string, reply func(string)) {
+		reply(`{"error":{"type":"auth-failed","message":"bad credentials"}}`)
+	})
+	now := time.Now()
+	r.server.guesses.now = func() time.Time { return now }
+	for range cap(r.server.guesses.delayed) {
+		r.server.guesses.delayed <- struct{}{}
+	}
+	c := r.dial("?token=reader")
+	for n := range 20 {
+		c.say(fmt.Sprintf(`{"id":%d,"service":"iam","request":{"operation":"change-password","user_id":"u-reader","password":"x"}}`, n))
+		want := fmt.Sprintf(`{"id":%d,"response":{"error":{"type":"auth-failed","message":"bad credentials"}},"complete":true}`, n)
+		if n > freeGuesses {
+			want = fmt.Sprintf(`{"id":%d,"error":{"message":"auth failure","type":"error"},"complete":true}`, n)
+		}
+		c.expect(want)
+	}
+}

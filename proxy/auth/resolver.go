@@ -87,7 +87,7 @@ type standing struct {
 // in the past: the caller then says how, with renew.
 func (r *resolver) remembered(key digest, now time.Time) (id *Identity, err error, found bool) {
 	ns := now.UnixNano()
-	if e := r.known.load(key, ns); e != nil && ns <= e.id.Expires.UnixNano() {
+	if e := r.known.load(key, ns); e != nil && ns <= e.id.Expires.UnixNano() && e.id.counts() {
 		return e.id, nil, true
 	}
 	if r.refused.load(key, ns) != nil {
@@ -119,7 +119,11 @@ func (r *resolver) ask(key digest, arrived time.Time, q question) (*Identity, er
 		return nil, ErrUnavailable
 	}
 	defer r.freeSlot()
+	before := r.known.load(key, r.now().UnixNano())
 	v := q.ask(r.iam)
+	if before != nil && !before.id.counts() { // forgotten meanwhile: this may be the old answer
+		v = q.ask(r.iam)
+	}
 	switch {
 	case v.err == nil:
 		r.accept(key, v.id, arrived)
@@ -145,7 +149,7 @@ func (r *resolver) accept(key digest, id *Identity, asked time.Time) {
 		id.renewAt = id.Expires.Add(-r.early).UnixNano()
 	}
 	id.standing = new(standing)
-	if e := r.known.load(key, now); e != nil {
+	if e := r.known.load(key, now); e != nil && e.id.counts() {
 		id.standing = e.id.standing
 	}
 	r.known.store(key, id, id.GraceEnd.UnixNano(), now)
@@ -156,7 +160,7 @@ func (r *resolver) accept(key digest, id *Identity, asked time.Time) {
 func (r *resolver) lastKnown(key digest) *Identity {
 	now := r.now()
 	e := r.known.load(key, now.UnixNano())
-	if e == nil {
+	if e == nil || !e.id.counts() {
 		return nil
 	}
 	id := *e.id

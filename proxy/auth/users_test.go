@@ -447,6 +447,37 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// TestForgetDuringAQuestion: an answer from before the change does not count.
+func TestForgetDuringAQuestion(t *testing.T) {
+	k1, _ := testKeys(t)
+	synctest.Test(t, func(t *testing.T) {
+		var book userBook
+		book.put(codec.IAMUser{ID: "alice", Workspace: "acme", Enabled: true, MustChangePassword: true})
+		iam := confirmingIAM(k1, &book)
+		a := open(t, Config{IAM: iam, Grace: testGrace})
+		token := k1.token(t, "alice", hour())
+		id := mustPass(t, a, token)
+		iam.on("get-user", func(r codec.IAMRequest) (codec.IAMReply, error) {
+			reply, err := book.get(r)
+			time.Sleep(time.Second) // the answer is on its way
+			return reply, err
+		})
+		time.Sleep(answerLife - renewEarly)
+		mustPass(t, a, token) // starts the renewal
+		synctest.Wait()
+		book.set("alice", true, "reader")
+		a.Forget(id)
+		if mustPass(t, a, token).MustChangePassword {
+			t.Error("the old answer counts")
+		}
+		time.Sleep(5 * time.Second)
+		if mustPass(t, a, token).MustChangePassword {
+			t.Error("the old answer was remembered")
+		}
+		a.Close()
+	})
+}
+
 func TestUsersDoNotShareAKey(t *testing.T) {
 	seen := make(map[digest]string)
 	for _, pair := range [][2]string{{"a", "bc"}, {"ab", "c"}, {"", "abc"}, {"abc", ""}, {"1 a", "b"}, {"1", " ab"}} {
