@@ -156,8 +156,38 @@ func expectedMessage(t *testing.T, v vector) any {
 	}
 	if v.Kind == "iam" {
 		members["actor"] = adminID
+		nullAbsentFlags(t, v, members)
 	}
 	return want
+}
+
+// nullAbsentFlags: an update forwards null for the flags that it does not name, so
+// that the service keeps them (D12).
+func nullAbsentFlags(t *testing.T, v vector, want map[string]any) {
+	t.Helper()
+	given, err := parse(v.In)
+	if err != nil {
+		t.Fatalf("%s: %v", v.Name, err)
+	}
+	body, _ := given.(map[string]any)
+	for operation, flags := range map[string]struct {
+		record string
+		names  []string
+	}{
+		"update-user":      {"user", []string{"enabled", "must_change_password"}},
+		"update-workspace": {"workspace_record", []string{"enabled"}},
+	} {
+		record, _ := want[flags.record].(map[string]any)
+		if body["operation"] != operation || record == nil {
+			continue
+		}
+		named, _ := body[flags.record].(map[string]any)
+		for _, name := range flags.names {
+			if _, ok := named[name]; !ok {
+				record[name] = nil
+			}
+		}
+	}
 }
 
 // exchangeAll sends every request vector and lets every final response vector

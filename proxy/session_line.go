@@ -188,6 +188,7 @@ func (s *session) cancelAll() {
 	first := r.first
 	for q := first; q != nil; q = q.next {
 		q.cancelled, q.linked = true, false
+		q.refs.Add(1) // its last part may come at any time
 	}
 	r.first, r.last, r.running = nil, nil, 0
 	for r.waiting() > 0 {
@@ -199,6 +200,7 @@ func (s *session) cancelAll() {
 		next := q.next
 		q.next, q.prev = nil, nil
 		q.cancel()
+		q.release()
 		q = next
 	}
 }

@@ -22,7 +22,8 @@ type muxCall struct {
 	sum    digest
 	prefix []byte // `{"id":…,"response":`
 
-	// refs counts who may still look: the call, its start, and each queued part.
+	// refs counts who may still look: the call, its start, each queued part, and
+	// whoever cancels it.
 	refs atomic.Int32
 
 	// Guarded by the session's mu.
