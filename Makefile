@@ -25,8 +25,8 @@ test: ## all tests with the race detector, then the allocation guards; starts a 
 	$(MAKE) guard
 
 .PHONY: guard
-guard: ## allocation tests, allocation budget and escape list (cannot run under the race detector)
-	$(GO) test -run 'Alloc|Budget|Escape' ./pool/... ./bus/memory/... ./codec/... ./proxy/... ./bench/...
+guard: ## allocation tests, budget, escape list, memory footprints (cannot run under the race detector)
+	$(GO) test -run 'Alloc|Budget|Escape|Footprint|MessageName' ./pool/... ./bus/... ./codec/... ./proxy/... ./bench/...
 
 .PHONY: check
 check: static test ## what CI runs: format, vet, lint, race tests, vectors, guards
