@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 )
@@ -22,10 +23,12 @@ func (s *Server) healthz(ctx *fasthttp.RequestCtx, _ *exchange) error {
 	return nil
 }
 
-// readyz tells whether calls can succeed, and if not, why.
+// readyz tells whether calls can succeed, and if not, why: in a few words, because
+// anybody may ask, and what follows the first colon names hosts.
 func (s *Server) readyz(ctx *fasthttp.RequestCtx, _ *exchange) error {
 	if err := s.ready(); err != nil {
-		return &jsonError{status: fasthttp.StatusServiceUnavailable, text: err.Error(), retry: true}
+		what, _, _ := strings.Cut(err.Error(), ": ")
+		return &jsonError{status: fasthttp.StatusServiceUnavailable, text: what, retry: true}
 	}
 	writeJSON(ctx, fasthttp.StatusOK, `{"status": "ready"}`)
 	return nil

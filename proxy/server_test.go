@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -182,6 +183,12 @@ func TestHealth(t *testing.T) {
 	}
 	got := r.do("GET", "/readyz", "", "")
 	if got.status != 503 || got.body != `{"error": "first fetch of the flows is not done"}` {
+		t.Errorf("/readyz: %d %s", got.status, got.body)
+	}
+	mu.Lock()
+	reason = fmt.Errorf("message bus unavailable: %w", errors.New("dial tcp 10.0.0.7:5672: refused"))
+	mu.Unlock()
+	if got := r.do("GET", "/readyz", "", ""); got.status != 503 || got.body != `{"error": "message bus unavailable"}` {
 		t.Errorf("/readyz: %d %s", got.status, got.body)
 	}
 	mu.Lock()
