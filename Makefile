@@ -21,12 +21,12 @@ run: ## gateway with embedded bus, IAM and demo services on 127.0.0.1:8088
 
 .PHONY: test
 test: ## all tests with the race detector, then the allocation guards; starts a private RabbitMQ, installs clients
-	scripts/clients run -- scripts/rabbitmq run -- $(GO) test -race -timeout 15m ./...
+	scripts/clients run -- scripts/rabbitmq run -- $(GO) test -race -count=1 -timeout 15m ./...
 	$(MAKE) guard
 
 .PHONY: guard
 guard: ## allocation tests, budget, escape list, memory footprints (cannot run under the race detector)
-	$(GO) test -run 'Alloc|Budget|Escape|Footprint|MessageName' ./pool/... ./bus/... ./codec/... ./proxy/... ./bench/...
+	$(GO) test -count=1 -run 'Alloc|Budget|Escape|Footprint|MessageName' ./pool/... ./bus/... ./codec/... ./proxy/... ./bench/...
 
 .PHONY: check
 check: static test ## what CI runs: format, vet, lint, race tests, vectors, guards
