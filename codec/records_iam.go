@@ -18,14 +18,6 @@ const (
 	True
 )
 
-// FlagOf is the Flag that is present with value b.
-func FlagOf(b bool) Flag {
-	if b {
-		return True
-	}
-	return False
-}
-
 // Or resolves f: its value, or absent when it is Absent. Null is false, as it
 // reads back from the reference's storage.
 func (f Flag) Or(absent bool) bool {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,29 +33,7 @@ platform can do so: it refuses to serve where another IAM service answers.
 ` + configHelp,
 		Args: cobra.NoArgs,
 	}
-	sections := gatewayOptions(c)
-	l := newLoader(sections, cmd.Flags(), os.LookupEnv)
-	cmd.Flags().StringVar(&c.File, "config", "", "YAML `file` of options (env SLUICE_CONFIG)")
-	groupUsage(cmd, sections)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if c.File == "" {
-			c.File = os.Getenv("SLUICE_CONFIG")
-		}
-		if err := l.load(c.File); err != nil {
-			return err
-		}
-		if err := c.validate(); err != nil {
-			return err
-		}
-		log := newLogger(c, cmd.ErrOrStderr())
-		slog.SetDefault(log)
-		if len(l.ignored) > 0 {
-			log.Warn("settings without effect: only RabbitMQ is supported, and logs go to standard error", "names", strings.Join(l.ignored, ","))
-		}
-		ctx, stop := untilSignal(cmd.Context())
-		defer stop()
-		return runGateway(ctx, c, log)
-	}
+	asProcess(cmd, c, gatewayOptions(c), c.validate, runGateway)
 	return cmd
 }
 

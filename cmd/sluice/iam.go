@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,29 +27,7 @@ anybody who may read its replies sees secrets: restrict both at the broker.
 ` + configHelp,
 		Args: cobra.NoArgs,
 	}
-	sections := serviceOptions(c)
-	l := newLoader(sections, cmd.Flags(), os.LookupEnv)
-	cmd.Flags().StringVar(&c.File, "config", "", "YAML `file` of options (env SLUICE_CONFIG)")
-	groupUsage(cmd, sections)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if c.File == "" {
-			c.File = os.Getenv("SLUICE_CONFIG")
-		}
-		if err := l.load(c.File); err != nil {
-			return err
-		}
-		if err := c.validateService(); err != nil {
-			return err
-		}
-		log := newLogger(c, cmd.ErrOrStderr())
-		slog.SetDefault(log)
-		if len(l.ignored) > 0 {
-			log.Warn("settings without effect: only RabbitMQ is supported, and logs go to standard error", "names", strings.Join(l.ignored, ","))
-		}
-		ctx, stop := untilSignal(cmd.Context())
-		defer stop()
-		return runIAM(ctx, c, log)
-	}
+	asProcess(cmd, c, serviceOptions(c), c.validateService, runIAM)
 	cmd.AddCommand(newExportCommand(), newImportCommand(), newBackupCommand())
 	return cmd
 }

@@ -130,10 +130,3 @@ func (c *cache) forget() {
 	c.entries.Clear()
 	c.ring, c.hand = nil, 0
 }
-
-// size is the exact number of entries.
-func (c *cache) size() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.ring)
-}

@@ -135,3 +135,10 @@ func TestCacheConcurrently(t *testing.T) {
 	all.Wait()
 	checkCache(t, c)
 }
+
+// size is the exact number of entries.
+func (c *cache) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.ring)
+}
