@@ -37,6 +37,7 @@ var rooms = map[string][]string{
 	"sluice/e2e/...":        {"sluice/..."},
 	"sluice/bench/...":      {"sluice/..."},
 	"sluice/bench":          {"sluice/..."},
+	"sluice/cmd/tg":         {}, // speaks HTTP to a gateway and nothing else
 	"sluice/cmd/...":        {"sluice/..."},
 }
 
@@ -49,6 +50,9 @@ var owners = map[string][]string{
 	"github.com/bytedance/sonic":     {"sluice/codec"},
 	"github.com/tinylib/msgp":        {"sluice/proxy/core"},
 	"go.etcd.io/bbolt":               {"sluice/iam/bolt"},
+	"golang.org/x/term":              {"sluice/cmd/tg"},
+
+	"github.com/apache/cassandra-gocql-driver/v2": {"sluice/iam/cassandra"},
 }
 
 type goPackage struct {

@@ -37,6 +37,28 @@ func TestWorkspaces(t *testing.T) {
 	}
 }
 
+func TestListMyWorkspaces(t *testing.T) {
+	w, admin := seeded(t)
+	w.grant(`{"operation":"create-workspace","workspace_record":{"id":"acme"}}`)
+	bob := w.addUser("acme", "bob", "p", `,"roles":["writer"]`)
+	w.grant(`{"operation":"disable-workspace","workspace_record":{"id":"acme"}}`)
+	mine := func(actor string) string {
+		var ids []string
+		for _, record := range w.grant(`{"operation":"list-my-workspaces","actor":"` + actor + `"}`).Workspaces {
+			ids = append(ids, record.ID)
+		}
+		return strings.Join(ids, " ")
+	}
+	if got := mine(admin.UserID); got != "acme default" {
+		t.Errorf("an administrator's: %s", got)
+	}
+	if got := mine(bob); got != "acme" {
+		t.Errorf("a writer's: %s", got)
+	}
+	w.refuse(`{"operation":"list-my-workspaces"}`, "invalid-argument: actor required")
+	w.refuse(`{"operation":"list-my-workspaces","actor":"nobody"}`, "not-found: user not found")
+}
+
 func TestAPIKeys(t *testing.T) {
 	w, admin := seeded(t)
 	w.grant(`{"operation":"create-workspace","workspace_record":{"id":"acme"}}`)

@@ -304,13 +304,14 @@ func TestEveryOperationOfTheContractExists(t *testing.T) {
 	names := strings.Fields(`bootstrap resolve-api-key login get-signing-key-public rotate-signing-key create-user list-users get-user
 		update-user disable-user enable-user delete-user change-password reset-password create-workspace list-workspaces get-workspace
 		update-workspace disable-workspace create-api-key list-api-keys revoke-api-key`)
+	names = append(names, "list-my-workspaces") // of a later contract
 	for _, name := range names {
 		if findOperation(name) == unknown {
 			t.Errorf("no %s", name)
 		}
 	}
 	if len(operations) != len(names) {
-		t.Errorf("%d operations, the contract has %d", len(operations), len(names))
+		t.Errorf("%d operations, want %d", len(operations), len(names))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"sluice/codec"
@@ -37,6 +38,31 @@ func (s *Service) listWorkspaces(ctx context.Context, _ *codec.IAMRequest, _ *ev
 		return nil, err
 	}
 	return &codec.IAMReply{Workspaces: mapSlice(workspaces, workspaceRecord)}, nil
+}
+
+// listMyWorkspaces lists what the actor can work in. Later versions of the
+// reference have it (v2.8.md section 15.5). It is the only operation that believes
+// the actor, which gateways of the first contract leave to the caller: what they
+// could get by that is names of workspaces.
+func (s *Service) listMyWorkspaces(ctx context.Context, r *codec.IAMRequest, ev *event) (*codec.IAMReply, error) {
+	if r.Actor == "" {
+		return nil, invalid("actor required")
+	}
+	user, err := s.store.User(ctx, r.Actor)
+	if err != nil {
+		return nil, orRefusal(err, errUserNotFound)
+	}
+	if slices.Contains(user.Roles, RoleAdmin) {
+		return s.listWorkspaces(ctx, r, ev)
+	}
+	own, err := s.store.Workspace(ctx, user.Workspace)
+	if errors.Is(err, ErrNotFound) {
+		return &codec.IAMReply{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &codec.IAMReply{Workspaces: []codec.IAMWorkspace{workspaceRecord(own)}}, nil
 }
 
 func (s *Service) getWorkspace(ctx context.Context, r *codec.IAMRequest, _ *event) (*codec.IAMReply, error) {

@@ -52,6 +52,7 @@ var operations = makeOperations(
 	operation{name: "reset-password", run: (*Service).resetPassword, hashes: true, audited: true},
 	operation{name: "create-workspace", run: (*Service).createWorkspace, audited: true},
 	operation{name: "list-workspaces", run: (*Service).listWorkspaces},
+	operation{name: "list-my-workspaces", run: (*Service).listMyWorkspaces},
 	operation{name: "get-workspace", run: (*Service).getWorkspace},
 	operation{name: "update-workspace", run: (*Service).updateWorkspace, audited: true},
 	operation{name: "disable-workspace", run: (*Service).disableWorkspace, audited: true},

@@ -69,6 +69,8 @@ func (t *RoleTable) owns(id *Identity, own ownership, a *Access, target Target) 
 	switch own {
 	case ownPassword:
 		return id.Reaches(target) && string(a.UserID) == id.UserID, nil
+	case ownIdentity:
+		return id.Reaches(target), nil
 	case ownUser:
 		return id.Allows(capKeysSelf, target) && string(a.UserID) == id.UserID, nil
 	case ownKey:
@@ -109,7 +111,7 @@ func (d *demands) add(r requirement) {
 	switch r.own {
 	case ownUser, ownKey:
 		d.narrow |= setOf(capKeysSelf)
-	case ownPassword:
+	case ownPassword, ownIdentity:
 		d.nothing = true
 	}
 }

@@ -60,6 +60,7 @@ const (
 	ownUser               // with keys:self, when UserID is the caller's
 	ownKey                // with keys:self, when KeyID is in the caller's list of keys
 	ownPassword           // with any identity, when UserID is the caller's
+	ownIdentity           // with any identity: it concerns the caller, whatever it says
 )
 
 // service is what the operations of one kind demand. Operations that are not
@@ -157,6 +158,8 @@ func iamService() *service {
 			"get-workspace":     workspacesAdmin,
 			"update-workspace":  workspacesAdmin,
 			"disable-workspace": workspacesAdmin,
+
+			"list-my-workspaces": {needs: capWorkspacesAdmin, everywhere: true, own: ownIdentity},
 		},
 		// rotate-signing-key, get-signing-key-public, resolve-api-key,
 		// bootstrap, login, and whatever is unknown.

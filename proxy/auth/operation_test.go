@@ -66,6 +66,7 @@ var servicesMatrix = []matrixRow{
 	{"iam", "update-user create-user disable-user enable-user delete-user reset-password", "a", "a"},
 	{"iam", "create-api-key list-api-keys revoke-api-key change-password", "a", "a"},
 	{"iam", "create-workspace list-workspaces get-workspace update-workspace disable-workspace", "a", "a"},
+	{"iam", "list-my-workspaces", "nrwa", "a"},
 	{"iam", "rotate-signing-key get-signing-key-public resolve-api-key bootstrap login - x", "a", "a"},
 }
 
