@@ -44,207 +44,151 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// fields appends the fields of one record.
-type fields []byte
+// fields is one pass over a record: it appends every field that it is shown, or
+// sets the one that has just been read. So each kind of record names its fields
+// once, in the order in which they are written.
+type fields struct {
+	out []byte
 
-func (f *fields) text(tag byte, s string) {
-	if s == "" {
-		return
-	}
-	*f = append(*f, tag)
-	*f = binary.AppendUvarint(*f, uint64(len(s)))
-	*f = append(*f, s...)
+	reading bool
+	tag     byte
+	value   string
+	err     error
 }
 
-func (f *fields) flag(tag byte, on bool) {
-	if on {
-		*f = append(*f, tag, 0)
-	}
+func (f *fields) user(u *iam.User) {
+	f.text(tagID, &u.ID)
+	f.text(tagWorkspace, &u.Workspace)
+	f.text(tagUsername, &u.Username)
+	f.text(tagName, &u.Name)
+	f.text(tagEmail, &u.Email)
+	f.text(tagPasswordHash, &u.PasswordHash)
+	f.texts(tagRole, &u.Roles)
+	f.flag(tagEnabled, &u.Enabled)
+	f.flag(tagMustChange, &u.MustChangePassword)
+	f.time(tagCreated, &u.Created)
 }
 
-func (f *fields) time(tag byte, t time.Time) {
-	if t.IsZero() {
-		return
-	}
-	value := binary.AppendVarint(nil, t.UnixMilli())
-	*f = append(*f, tag, byte(len(value)))
-	*f = append(*f, value...)
+func (f *fields) workspace(w *iam.Workspace) {
+	f.text(tagID, &w.ID)
+	f.text(tagName, &w.Name)
+	f.flag(tagEnabled, &w.Enabled)
+	f.time(tagCreated, &w.Created)
 }
 
-// seal ends the record.
-func (f fields) seal() []byte {
-	return binary.LittleEndian.AppendUint32(f, crc32.Checksum(f, castagnoli))
+func (f *fields) key(k *iam.APIKey) {
+	f.text(tagHash, &k.Hash)
+	f.text(tagID, &k.ID)
+	f.text(tagUserID, &k.UserID)
+	f.text(tagName, &k.Name)
+	f.text(tagPrefix, &k.Prefix)
+	f.time(tagExpires, &k.Expires)
+	f.time(tagCreated, &k.Created)
+	f.time(tagLastUsed, &k.LastUsed)
 }
 
-// readFields calls each with every field of a record. Values are parts of one
-// string that belongs to nobody else.
-func readFields(record []byte, each func(tag byte, value string) error) error {
+func (f *fields) signingKey(k *iam.SigningKey) {
+	f.text(tagID, &k.KID)
+	f.text(tagPrivatePEM, &k.PrivatePEM)
+	f.text(tagPublicPEM, &k.PublicPEM)
+	f.time(tagCreated, &k.Created)
+	f.time(tagRetired, &k.Retired)
+}
+
+func encodeUser(u *iam.User) []byte             { return encode(u, (*fields).user) }
+func encodeWorkspace(w *iam.Workspace) []byte   { return encode(w, (*fields).workspace) }
+func encodeKey(k *iam.APIKey) []byte            { return encode(k, (*fields).key) }
+func encodeSigningKey(k *iam.SigningKey) []byte { return encode(k, (*fields).signingKey) }
+
+func decodeUser(record []byte) (iam.User, error) { return decode(record, (*fields).user) }
+func decodeWorkspace(record []byte) (iam.Workspace, error) {
+	return decode(record, (*fields).workspace)
+}
+func decodeKey(record []byte) (iam.APIKey, error) { return decode(record, (*fields).key) }
+func decodeSigningKey(record []byte) (iam.SigningKey, error) {
+	return decode(record, (*fields).signingKey)
+}
+
+func encode[T any](v *T, pass func(*fields, *T)) []byte {
+	var f fields
+	pass(&f, v)
+	return seal(f.out)
+}
+
+// seal ends a record.
+func seal(body []byte) []byte {
+	return binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, castagnoli))
+}
+
+// decode reads a record. Texts are parts of one string that belongs to nobody
+// else.
+func decode[T any](record []byte, pass func(*fields, *T)) (v T, err error) {
 	body := len(record) - sumBytes
 	if body < 0 || crc32.Checksum(record[:body], castagnoli) != binary.LittleEndian.Uint32(record[body:]) {
-		return errRecord
+		return v, errRecord
 	}
+	f := fields{reading: true}
 	text := string(record[:body])
-	for at := 0; at < body; {
-		tag := text[at]
+	for at := 0; at < body && f.err == nil; {
 		size, n := binary.Uvarint(record[at+1 : body])
-		at += 1 + n
+		f.tag, at = text[at], at+1+n
 		if n <= 0 || size > uint64(body-at) {
-			return errRecord
+			return v, errRecord
 		}
-		if err := each(tag, text[at:at+int(size)]); err != nil {
-			return err
-		}
-		at += int(size)
+		f.value, at = text[at:at+int(size)], at+int(size)
+		pass(&f, &v)
 	}
-	return nil
+	return v, f.err
 }
 
-func readTime(to *time.Time, value string) error {
-	ms, n := binary.Varint([]byte(value))
-	if n <= 0 {
-		return errRecord
+// has reports whether the field that was read is the one with a tag.
+func (f *fields) has(tag byte) bool { return f.reading && f.tag == tag }
+
+func (f *fields) append(tag byte, value string) {
+	f.out = binary.AppendUvarint(append(f.out, tag), uint64(len(value)))
+	f.out = append(f.out, value...)
+}
+
+func (f *fields) text(tag byte, s *string) {
+	switch {
+	case f.has(tag):
+		*s = f.value
+	case !f.reading && *s != "":
+		f.append(tag, *s)
 	}
-	*to = time.UnixMilli(ms).UTC()
-	return nil
 }
 
-func encodeUser(u *iam.User) []byte {
-	var f fields
-	f.text(tagID, u.ID)
-	f.text(tagWorkspace, u.Workspace)
-	f.text(tagUsername, u.Username)
-	f.text(tagName, u.Name)
-	f.text(tagEmail, u.Email)
-	f.text(tagPasswordHash, u.PasswordHash)
-	for _, role := range u.Roles {
-		f.text(tagRole, role)
+func (f *fields) texts(tag byte, all *[]string) {
+	if f.has(tag) {
+		*all = append(*all, f.value)
+		return
 	}
-	f.flag(tagEnabled, u.Enabled)
-	f.flag(tagMustChange, u.MustChangePassword)
-	f.time(tagCreated, u.Created)
-	return f.seal()
+	for i := range *all {
+		f.text(tag, &(*all)[i])
+	}
 }
 
-func decodeUser(record []byte) (u iam.User, err error) {
-	err = readFields(record, func(tag byte, value string) error {
-		switch tag {
-		case tagID:
-			u.ID = value
-		case tagWorkspace:
-			u.Workspace = value
-		case tagUsername:
-			u.Username = value
-		case tagName:
-			u.Name = value
-		case tagEmail:
-			u.Email = value
-		case tagPasswordHash:
-			u.PasswordHash = value
-		case tagRole:
-			u.Roles = append(u.Roles, value)
-		case tagEnabled:
-			u.Enabled = true
-		case tagMustChange:
-			u.MustChangePassword = true
-		case tagCreated:
-			return readTime(&u.Created, value)
+func (f *fields) flag(tag byte, on *bool) {
+	switch {
+	case f.has(tag):
+		*on = true
+	case !f.reading && *on:
+		f.append(tag, "")
+	}
+}
+
+func (f *fields) time(tag byte, t *time.Time) {
+	switch {
+	case f.has(tag):
+		ms, n := binary.Varint([]byte(f.value))
+		if n <= 0 {
+			f.err = errRecord
+			return
 		}
-		return nil
-	})
-	return u, err
-}
-
-func encodeWorkspace(w *iam.Workspace) []byte {
-	var f fields
-	f.text(tagID, w.ID)
-	f.text(tagName, w.Name)
-	f.flag(tagEnabled, w.Enabled)
-	f.time(tagCreated, w.Created)
-	return f.seal()
-}
-
-func decodeWorkspace(record []byte) (w iam.Workspace, err error) {
-	err = readFields(record, func(tag byte, value string) error {
-		switch tag {
-		case tagID:
-			w.ID = value
-		case tagName:
-			w.Name = value
-		case tagEnabled:
-			w.Enabled = true
-		case tagCreated:
-			return readTime(&w.Created, value)
-		}
-		return nil
-	})
-	return w, err
-}
-
-func encodeKey(k *iam.APIKey) []byte {
-	var f fields
-	f.text(tagHash, k.Hash)
-	f.text(tagID, k.ID)
-	f.text(tagUserID, k.UserID)
-	f.text(tagName, k.Name)
-	f.text(tagPrefix, k.Prefix)
-	f.time(tagExpires, k.Expires)
-	f.time(tagCreated, k.Created)
-	f.time(tagLastUsed, k.LastUsed)
-	return f.seal()
-}
-
-func decodeKey(record []byte) (k iam.APIKey, err error) {
-	err = readFields(record, func(tag byte, value string) error {
-		switch tag {
-		case tagHash:
-			k.Hash = value
-		case tagID:
-			k.ID = value
-		case tagUserID:
-			k.UserID = value
-		case tagName:
-			k.Name = value
-		case tagPrefix:
-			k.Prefix = value
-		case tagExpires:
-			return readTime(&k.Expires, value)
-		case tagCreated:
-			return readTime(&k.Created, value)
-		case tagLastUsed:
-			return readTime(&k.LastUsed, value)
-		}
-		return nil
-	})
-	return k, err
-}
-
-func encodeSigningKey(k *iam.SigningKey) []byte {
-	var f fields
-	f.text(tagID, k.KID)
-	f.text(tagPrivatePEM, k.PrivatePEM)
-	f.text(tagPublicPEM, k.PublicPEM)
-	f.time(tagCreated, k.Created)
-	f.time(tagRetired, k.Retired)
-	return f.seal()
-}
-
-func decodeSigningKey(record []byte) (k iam.SigningKey, err error) {
-	err = readFields(record, func(tag byte, value string) error {
-		switch tag {
-		case tagID:
-			k.KID = value
-		case tagPrivatePEM:
-			k.PrivatePEM = value
-		case tagPublicPEM:
-			k.PublicPEM = value
-		case tagCreated:
-			return readTime(&k.Created, value)
-		case tagRetired:
-			return readTime(&k.Retired, value)
-		}
-		return nil
-	})
-	return k, err
+		*t = time.UnixMilli(ms).UTC()
+	case !f.reading && !t.IsZero():
+		f.append(tag, string(binary.AppendVarint(nil, t.UnixMilli())))
+	}
 }
 
 // decoding names what a damaged record is the record of; ids are no secrets.

@@ -214,9 +214,9 @@ func TestRecordsAreChecked(t *testing.T) {
 		}
 	}
 	// A tag of a later release is passed over.
-	f := fields(good[:len(good)-sumBytes])
-	f.text(200, "news")
-	if u, err := decodeUser(f.seal()); err != nil || u.ID != "u" {
+	later := fields{out: good[:len(good)-sumBytes]}
+	later.append(200, "news")
+	if u, err := decodeUser(seal(later.out)); err != nil || u.ID != "u" {
 		t.Errorf("%+v, %v", u, err)
 	}
 }
@@ -227,7 +227,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		_, _ = decodeUser(raw)
-		sealed := fields(bytes.Clone(raw)).seal()
+		sealed := seal(bytes.Clone(raw))
 		for _, decode := range []func([]byte) error{
 			func(b []byte) error { _, err := decodeUser(b); return err },
 			func(b []byte) error { _, err := decodeWorkspace(b); return err },
