@@ -146,7 +146,7 @@ func (s *session) request(in *inbound) {
 		in.release()
 		return
 	}
-	s.identity.lapse(s)
+	s.lapse()
 	if s.mustWait() {
 		ok := s.waitInLine(in)
 		s.mu.Unlock()
@@ -201,9 +201,8 @@ func (s *session) drain() {
 // sweep implements wsHandler.
 func (s *session) sweep(now time.Time) {
 	s.mu.Lock()
-	s.identity.lapse(s)
-	late := !s.identity.everKnown && !s.identity.busy() &&
-		now.UnixNano()-s.c.born > int64(s.server.cfg.SocketAuthWait)
+	s.lapse()
+	late := !s.identity.busy() && s.c.overdue(now, s.server.cfg.SocketAuthWait)
 	s.mu.Unlock()
 	if late {
 		s.c.abandon(codePolicy, reasonUnauthorised)

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"time"
 
 	"sluice/codec"
@@ -9,23 +8,8 @@ import (
 	"sluice/proxy/auth"
 )
 
-const (
-	// recheckLeast is the least time between two checks.
-	recheckLeast = time.Second
-	// recheckPause is the pause after IAM could not be asked.
-	recheckPause = 5 * time.Second
-	// maxAttempts bounds the authentications of one socket that wait their turn.
-	maxAttempts = 8
-	// maxRechecks bounds those that the sweeper has under way for all sockets.
-	maxRechecks = 256
-)
-
-var (
-	reauthOK          = wsReauths.WithLabelValues("ok")
-	reauthRefused     = wsReauths.WithLabelValues("refused")
-	reauthUnavailable = wsReauths.WithLabelValues("unavailable")
-	reauthExpired     = wsReauths.WithLabelValues("expired")
-)
+// maxAttempts bounds the authentications of one socket that wait their turn.
+const maxAttempts = 8
 
 // occasion is why a token is authenticated.
 type occasion uint8
@@ -48,16 +32,11 @@ type attempt struct {
 // take as long as IAM does, so one goroutine asks, for as long as there is
 // something to ask, and the reader reads on. It is guarded by the session's mu.
 type identityState struct {
-	who     *auth.Identity // nil: unknown, or no longer
-	token   []byte         // of who, to ask again
-	checkAt int64          // when to ask again, Unix nanoseconds; 0: never
-	// goodUntil is how long the answer counts while IAM cannot be asked.
-	goodUntil int64
-	attempts  []attempt     // the first one is under way
-	settled   chan struct{} // closed when no attempt that requests wait for is left; nil when nobody waits
-	count     uint64        // attempts so far
-	everKnown bool
-	revoked   bool // the credential was refused: the socket closes when its requests are done
+	credential
+	attempts []attempt     // the first one is under way
+	settled  chan struct{} // closed when no attempt that requests wait for is left; nil when nobody waits
+	count    uint64        // attempts so far
+	revoked  bool          // the credential was refused: the socket closes when its requests are done
 }
 
 // busy reports whether requests have to wait to know whose they are.
@@ -101,18 +80,13 @@ func (s *session) tryLocked(a attempt) bool {
 
 // attempt works through the attempts.
 func (s *session) attempt() {
-	defer func() {
-		if p := recover(); p != nil {
-			s.c.panicked("authentication", p)
-			s.c.abandon(codeServerError, reasonInternal)
-		}
-	}()
+	defer s.c.contain("authentication")
 	for {
 		s.mu.Lock()
 		i := &s.identity
 		a := i.attempts[0]
 		s.mu.Unlock()
-		who, err := s.server.authenticator.Authenticate(a.token)
+		who, err := s.ask(&a)
 		s.mu.Lock()
 		s.settle(&a, who, err)
 		i.attempts = i.attempts[1:]
@@ -134,21 +108,23 @@ func (s *session) attempt() {
 	}
 }
 
+func (s *session) ask(a *attempt) (*auth.Identity, error) {
+	if a.why == whenLapsed {
+		defer s.c.sockets.rechecks.Add(-1)
+	}
+	return s.server.authenticator.Authenticate(a.token)
+}
+
 // settle applies the outcome of an attempt. The caller holds mu.
 func (s *session) settle(a *attempt, who *auth.Identity, err error) {
-	i := &s.identity
-	if a.why == whenLapsed {
-		s.server.sockets.rechecks.Add(-1)
-	}
+	i, now := &s.identity, time.Now().UnixNano()
 	switch {
-	case err == nil:
-		i.know(who, a.token, time.Now().UnixNano())
-		s.server.sockets.admitted(s.c)
-		if a.why == whenLapsed {
-			reauthOK.Inc()
-		}
 	case a.why == whenLapsed:
-		i.lapsed(err, time.Now().UnixNano())
+		i.revoked = i.answer(who, err, now) == revoked
+	case err == nil:
+		i.know(who, a.token, now)
+		i.revoked = false
+		s.c.sockets.admitted(s.c)
 	}
 	s.requests.settle(a.number, i.who)
 	if a.why == inBand {
@@ -156,80 +132,22 @@ func (s *session) settle(a *attempt, who *auth.Identity, err error) {
 	}
 }
 
-func (i *identityState) know(who *auth.Identity, token []byte, now int64) {
-	i.who, i.token, i.everKnown, i.revoked = who, token, true, false
-	i.checkAt, i.goodUntil = 0, 0
-	if who.Expires.IsZero() {
+// lapse asks again when it is time, unless the client is about to be somebody else.
+// One that is nobody any more may authenticate anew. The caller holds mu.
+func (s *session) lapse() {
+	i := &s.identity
+	if len(i.attempts) > 0 {
 		return
 	}
-	// An answer that has lapsed on its way still is one.
-	i.checkAt = max(who.Expires.UnixNano(), now+int64(recheckLeast))
-	if !who.Ends.IsZero() {
-		i.checkAt = min(i.checkAt, who.Ends.UnixNano())
-	}
-	i.goodUntil = graceOf(who)
-}
-
-// graceOf is how long an identity counts while IAM cannot be asked, Unix
-// nanoseconds.
-func graceOf(who *auth.Identity) int64 {
-	if who.GraceEnd.After(who.Expires) {
-		return who.GraceEnd.UnixNano()
-	}
-	return who.Expires.UnixNano()
-}
-
-// lapsed notes that asking again did not bring a yes.
-func (i *identityState) lapsed(err error, now int64) {
-	if expired(i.who, now) { // on the way
-		reauthExpired.Inc()
-		i.forget()
+	due := i.checkAt
+	if i.look(s.c.sockets.now.Load(), s.c.sockets) != mustAsk {
 		return
-	}
-	if errors.Is(err, auth.ErrUnavailable) {
-		reauthUnavailable.Inc()
-		i.checkAt = now + int64(recheckPause)
-		if now > i.goodUntil {
-			i.forget()
-		}
-		return
-	}
-	reauthRefused.Inc()
-	i.forget()
-	i.revoked = true
-}
-
-func (i *identityState) forget() { i.who, i.token, i.checkAt = nil, nil, 0 }
-
-// lapse asks again when it is time. A JWT that has ended needs no asking: its client may
-// authenticate anew. The caller holds the session's mu.
-func (i *identityState) lapse(s *session) {
-	now := s.c.sockets.now.Load()
-	if i.checkAt == 0 || now <= i.checkAt || len(i.attempts) > 0 {
-		return
-	}
-	if expired(i.who, now) {
-		reauthExpired.Inc()
-		i.forget()
-		return
-	}
-	if s.server.sockets.rechecks.Add(1) > maxRechecks {
-		s.server.sockets.rechecks.Add(-1)
-		if now > i.goodUntil {
-			i.forget()
-		}
-		return // at the next sweep, or the next frame
 	}
 	// The first time requests wait for the answer. While IAM is away they do not.
-	again := i.checkAt > i.who.Expires.UnixNano()
-	if !s.tryLocked(attempt{token: i.token, why: whenLapsed, aside: again}) {
-		s.server.sockets.rechecks.Add(-1)
+	aside := due > i.who.Expires.UnixNano()
+	if !s.tryLocked(attempt{token: i.token, why: whenLapsed, aside: aside}) {
+		s.c.sockets.rechecks.Add(-1)
 	}
-}
-
-// expired reports whether an identity has ended for good, without asking anybody.
-func expired(who *auth.Identity, now int64) bool {
-	return who != nil && who.Ended(time.Unix(0, now))
 }
 
 // allowLarge implements wsHandler: strangers have to be brief.

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -176,21 +175,6 @@ func (r *socketRig) onlySession(t *testing.T) *session {
 		t.Fatalf("%d sockets", len(all))
 	}
 	return all[0].handler.(*session) //nolint:forcetypeassert // a /api/v1/socket
-}
-
-func TestIdentityIsStaleOnlyUntilItsGraceEnds(t *testing.T) {
-	id := expiring(auth.APIKey)
-	var i identityState
-	i.know(id, []byte("t"), 0)
-	end := id.GraceEnd.UnixNano()
-	i.lapsed(auth.ErrUnavailable, end-1)
-	if i.who != id || i.checkAt != end-1+int64(recheckPause) {
-		t.Errorf("forgotten too early: %+v", i)
-	}
-	i.lapsed(errors.Join(auth.ErrUnavailable), end+1)
-	if i.who != nil || i.revoked {
-		t.Errorf("not forgotten: %+v", i)
-	}
 }
 
 // TestSocketAttacks: G1, G13, G26: what the reference lets through.

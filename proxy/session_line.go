@@ -117,12 +117,7 @@ func (s *session) mayPump() bool {
 
 // pump starts what waits, in order, until nothing may start.
 func (s *session) pump() {
-	defer func() {
-		if p := recover(); p != nil {
-			s.c.panicked("queue", p)
-			s.c.abandon(codeServerError, reasonInternal)
-		}
-	}()
+	defer s.c.contain("queue")
 	for {
 		s.mu.Lock()
 		if !s.mayPump() {

@@ -54,7 +54,7 @@ func (s *session) start(in *inbound, who *auth.Identity) {
 
 // startOn is start where waiting is no harm.
 func (s *session) startOn(in *inbound, who *auth.Identity) {
-	defer s.contain("request")
+	defer s.c.contain("request")
 	key, err := s.admitIAM(in, who)
 	switch {
 	case err != nil:
@@ -73,15 +73,8 @@ func (s *session) startOn(in *inbound, who *auth.Identity) {
 }
 
 func (s *session) launchOn(r *muxCall, in *inbound, key dispatch.Key) {
-	defer s.contain("request")
+	defer s.c.contain("request")
 	s.launch(r, in, key, s.whenGone())
-}
-
-func (s *session) contain(where string) {
-	if p := recover(); p != nil {
-		s.c.panicked(where, p)
-		s.c.abandon(codeServerError, reasonInternal)
-	}
 }
 
 // launch puts a request on the bus. Gone ends what it has to wait for before.
@@ -97,7 +90,7 @@ func (s *session) launch(r *muxCall, in *inbound, key dispatch.Key, gone <-chan 
 // download runs a request whose answer may be larger than what may wait for the
 // client: the next part is taken when there is room.
 func (s *session) download(r *muxCall, in *inbound, key dispatch.Key) {
-	defer s.contain("download")
+	defer s.c.contain("download")
 	finished := false
 	err := s.server.dispatcher.Download(key, &in.req, s.server.terms(s.whenGone()), func(part []byte, final bool) error {
 		if !s.c.waitRoom(max(0, s.c.sockets.maxPerSocket/2-int64(len(part)))) {

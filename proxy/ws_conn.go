@@ -112,18 +112,22 @@ func newWSConn(r *sockets, nc *conn, a *admission) *wsConn {
 
 // run is the socket's one goroutine.
 func (c *wsConn) run() {
-	defer func() {
-		if p := recover(); p != nil {
-			c.panicked("reader", p)
-			c.abandon(codeServerError, reasonInternal)
-		}
-		c.readerEnded()
-	}()
+	defer c.readerEnded()
+	defer c.contain("reader")
 	c.handler.serve()
 	c.close(codeNormal, "")
 }
 
-// panicked contains what a client's input has done.
+// contain, deferred by a goroutine of the socket, ends the socket instead of the
+// process.
+func (c *wsConn) contain(where string) {
+	if p := recover(); p != nil {
+		c.panicked(where, p)
+		c.abandon(codeServerError, reasonInternal)
+	}
+}
+
+// panicked notes what a client's input has done.
 func (c *wsConn) panicked(where string, p any) {
 	panicsTotal.Inc()
 	c.sockets.log.Error("panic at a socket", "socket", c.kind.String(), "in", where, "panic", p, "stack", string(debug.Stack()))

@@ -19,12 +19,7 @@ const (
 // forward is the goroutine of a blocking export. It ends with the socket, or
 // when the stream does.
 func (e *exporter) forward() {
-	defer func() {
-		if p := recover(); p != nil {
-			e.c.panicked("export", p)
-			e.c.abandon(codeServerError, reasonInternal)
-		}
-	}()
+	defer e.c.contain("export")
 	err := e.blocking.Run(e.gone, e.pass)
 	if !errors.Is(err, dispatch.ErrGone) && !errors.Is(err, errSocketClosed) {
 		e.finishEnded(e.c, err)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -38,9 +39,11 @@ type flowStream struct {
 
 	// Set by admit.
 
-	target     auth.Target
-	home       string // the identity's own workspace
-	credential credential
+	target auth.Target
+	home   string // the identity's own workspace
+
+	mu         sync.Mutex
+	credential credential // guarded by mu
 }
 
 // flowStream takes the handshake of an import or export as far as it goes without
@@ -100,7 +103,9 @@ func (f *flowStream) admit(token []byte) error {
 		return err
 	}
 	f.home = who.Workspace
-	f.credential.know(who, append([]byte(nil), token...))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.credential.know(who, append([]byte(nil), token...), time.Now().UnixNano())
 	return nil
 }
 

@@ -525,6 +525,7 @@ func TestStreamIdentityIsCheckedAgain(t *testing.T) {
 		{"IAM away for long", lapsing("admin", auth.APIKey, 6*time.Minute), nil, auth.ErrUnavailable, reasonUnchecked},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // a second has to pass
 			r := newStreamRig(t, Config{SocketPing: 40 * time.Millisecond})
 			r.tokens.set("key", c.before, nil)
 			in := r.mustOpen(importTriples+"?ack=1", "key")
