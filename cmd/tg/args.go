@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// Annotations of flags.
+const (
+	// additional flags are ours. A prefix means one of TrustGraph's flags first, so
+	// that a flag more cannot make a script's abbreviation ambiguous.
+	additional = "additional"
+	// required flags must be given, unless one of those it lists is.
+	required = "required"
+)
+
+func isAdditional(f *pflag.Flag) bool { return f.Annotations[additional] != nil }
+
+func isMany(f *pflag.Flag) bool { return f.Value.Type() == "stringArray" }
+
+// word is one argument, classified before any is used: what looks like a flag is
+// never a value.
+type word struct {
+	text   string
+	option bool        // looks like a flag
+	flag   *pflag.Flag // the flag it is; nil when there is none
+	bound  bool        // value stands in the same argument
+	value  string
+	mark   bool // the first --
+}
+
+// parseArgs reads arguments as Python's argparse does, on which scripts for these
+// commands rely, and returns them as --name=value for pflag, or just --help. Its
+// errors are argparse's.
+func parseArgs(flags *pflag.FlagSet, args []string) ([]string, error) {
+	words, err := classify(flags, args)
+	if err != nil {
+		return nil, err
+	}
+	given := map[string][]string{}
+	var extras []string
+	for len(words) > 0 {
+		w := words[0]
+		words = words[1:]
+		if w.flag == nil {
+			extras = append(extras, w.text)
+			continue
+		}
+		values, err := w.take(words)
+		switch {
+		case err != nil:
+			return nil, err
+		case w.flag.Name == "help":
+			return []string{"--help"}, nil
+		case !w.bound && !isSwitch(w.flag):
+			words = words[len(values):]
+		}
+		given[w.flag.Name] = values
+	}
+	if missing := missing(flags, given); len(missing) > 0 {
+		return nil, fmt.Errorf("the following arguments are required: %s", strings.Join(missing, ", "))
+	}
+	if len(extras) > 0 {
+		return nil, fmt.Errorf("unrecognized arguments: %s", strings.Join(extras, " "))
+	}
+	return canonical(flags, given), nil
+}
+
+// take returns w's values, of which those that w does not hold itself are at the
+// start of rest.
+func (w word) take(rest []word) ([]string, error) {
+	switch {
+	case isSwitch(w.flag) && w.bound:
+		return nil, fmt.Errorf("argument %s: ignored explicit argument '%s'", spelled(w.flag), w.value)
+	case isSwitch(w.flag):
+		return []string{"true"}, nil
+	case w.bound:
+		return []string{w.value}, nil
+	}
+	var values []string
+	for _, next := range rest {
+		if next.option || next.mark || len(values) == 1 && !isMany(w.flag) {
+			break
+		}
+		values = append(values, next.text)
+	}
+	switch {
+	case len(values) > 0:
+		return values, nil
+	case isMany(w.flag):
+		return nil, fmt.Errorf("argument %s: expected at least one argument", spelled(w.flag))
+	}
+	return nil, fmt.Errorf("argument %s: expected one argument", spelled(w.flag))
+}
+
+// isSwitch reports whether a flag takes no value.
+func isSwitch(f *pflag.Flag) bool { return f.NoOptDefVal != "" }
+
+// spelled is how errors name a flag.
+func spelled(f *pflag.Flag) string {
+	if f.Shorthand == "" {
+		return "--" + f.Name
+	}
+	return "-" + f.Shorthand + "/--" + f.Name
+}
+
+func missing(flags *pflag.FlagSet, given map[string][]string) (names []string) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		instead, must := f.Annotations[required]
+		isGiven := func(name string) bool { return given[name] != nil }
+		if must && !isGiven(f.Name) && !slices.ContainsFunc(instead, isGiven) {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	return names
+}
+
+func canonical(flags *pflag.FlagSet, given map[string][]string) (out []string) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		for _, value := range given[f.Name] {
+			out = append(out, "--"+f.Name+"="+value)
+		}
+	})
+	return out
+}
+
+func classify(flags *pflag.FlagSet, args []string) ([]word, error) {
+	words := make([]word, len(args))
+	for i, arg := range args {
+		if arg == "--" {
+			words[i] = word{text: arg, mark: true}
+			for j := i + 1; j < len(args); j++ {
+				words[j] = word{text: args[j]}
+			}
+			break
+		}
+		w, err := classifyOne(flags, arg)
+		if err != nil {
+			return nil, err
+		}
+		words[i] = w
+	}
+	return words, nil
+}
+
+var negativeNumber = regexp.MustCompile(`^-(\d+|\d*\.\d+)$`)
+
+func classifyOne(flags *pflag.FlagSet, arg string) (word, error) {
+	w := word{text: arg}
+	if len(arg) < 2 || arg[0] != '-' {
+		return w, nil
+	}
+	var err error
+	if arg[1] == '-' {
+		err = w.long(flags)
+	} else {
+		w.short(flags)
+	}
+	w.option = w.flag != nil || !negativeNumber.MatchString(arg) && !strings.Contains(arg, " ")
+	return w, err
+}
+
+// long resolves --name, --name=value and prefixes of both.
+func (w *word) long(flags *pflag.FlagSet) error {
+	name, value, bound := strings.Cut(w.text[2:], "=")
+	for _, ours := range []bool{false, true} {
+		fits := matching(flags, name, ours)
+		if len(fits) > 1 {
+			return fmt.Errorf("ambiguous option: %s could match --%s", w.text, strings.Join(fits, ", --"))
+		}
+		if len(fits) == 1 {
+			w.flag, w.value, w.bound = flags.Lookup(fits[0]), value, bound
+			return nil
+		}
+	}
+	return nil
+}
+
+// matching are the flags that start with prefix, or the one that is it.
+func matching(flags *pflag.FlagSet, prefix string, ours bool) (names []string) {
+	if f := flags.Lookup(prefix); f != nil && isAdditional(f) == ours {
+		return []string{prefix}
+	}
+	flags.VisitAll(func(f *pflag.Flag) {
+		if isAdditional(f) == ours && strings.HasPrefix(f.Name, prefix) {
+			names = append(names, f.Name)
+		}
+	})
+	return names
+}
+
+// short resolves -u, -uVALUE and -u=VALUE. Behind -h, which takes no value, more
+// short flags may follow.
+func (w *word) short(flags *pflag.FlagSet) {
+	w.flag = flags.ShorthandLookup(w.text[1:2])
+	if w.flag == nil || len(w.text) == 2 {
+		return
+	}
+	w.value, w.bound = strings.TrimPrefix(w.text[2:], "="), true
+	if w.flag.Name == "help" && flags.ShorthandLookup(w.text[2:3]) != nil {
+		w.bound = false
+	}
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// maxReplyBytes bounds what is kept of a reply; a list of a million users fits.
+const maxReplyBytes = 256 << 20
+
+const maxRedirects = 10
+
+// post sends body and returns the reply's status and content.
+func (g *gateway) post(path string, body object) (int, []byte, error) {
+	req, err := g.request(path, body)
+	if err != nil {
+		return 0, nil, err
+	}
+	transport, err := g.transport(req.URL)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer transport.CloseIdleConnections()
+	client := http.Client{Transport: transport, Timeout: time.Duration(g.timeout), CheckRedirect: checkRedirect(body)}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, nil, g.explain(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReplyBytes+1))
+	if err != nil {
+		return 0, nil, g.explain(err)
+	}
+	if len(raw) > maxReplyBytes {
+		return 0, nil, fmt.Errorf("reply is larger than %d MiB", maxReplyBytes>>20)
+	}
+	return resp.StatusCode, raw, nil
+}
+
+func (g *gateway) request(path string, body object) (*http.Request, error) {
+	address := strings.TrimRight(g.url, "/") + path
+	if err := checkURL(address); err != nil {
+		return nil, err
+	}
+	token, err := g.credential()
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequest(http.MethodPost, address, bytes.NewReader(appendJSON(nil, body)))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "tg")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return req, nil
+}
+
+func checkURL(address string) error {
+	invalid := func(why string) error { return fmt.Errorf("Invalid URL '%s': %s", redact(address), why) }
+	if !strings.Contains(address, "://") {
+		return invalid("No scheme supplied. Write it as " + defaultURL)
+	}
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return invalid("not a URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return invalid("the scheme must be http or https")
+	case u.Hostname() == "":
+		return invalid("No host supplied")
+	}
+	return nil
+}
+
+var userInURL = regexp.MustCompile(`//[^/]*@`)
+
+// redact takes user and password out of a URL.
+func redact(url string) string { return userInURL.ReplaceAllString(url, "//***@") }
+
+// explain says of a time-out which flag would change it.
+func (g *gateway) explain(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || os.IsTimeout(err) {
+		return fmt.Errorf("no answer from %s within %s (--timeout)", redact(g.url), &g.timeout)
+	}
+	return err
+}
+
+// checkRedirect follows redirects as clients do, but takes no credential to
+// another origin: neither the token nor a body with a password in it.
+func checkRedirect(body object) func(*http.Request, []*http.Request) error {
+	return func(next *http.Request, before []*http.Request) error {
+		if len(before) >= maxRedirects {
+			return fmt.Errorf("more than %d redirects", maxRedirects)
+		}
+		if sameParty(before[0].URL, next.URL) {
+			return nil
+		}
+		next.Header.Del("Authorization")
+		if next.Body != nil && body.holdsPassword() {
+			return fmt.Errorf("the gateway redirects to %s, which must not see the password", next.URL.Host)
+		}
+		return nil
+	}
+}
+
+// sameParty reports whether to is who was meant by from: the same origin, or its
+// encrypted twin.
+func sameParty(from, to *url.URL) bool {
+	if !strings.EqualFold(from.Hostname(), to.Hostname()) {
+		return false
+	}
+	if from.Scheme == to.Scheme {
+		return port(from) == port(to)
+	}
+	return from.Scheme == "http" && port(from) == "80" && port(to) == "443"
+}
+
+func port(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
+}
+
+func (g *gateway) transport(u *url.URL) (*http.Transport, error) {
+	roots, err := g.roots(u)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: roots}
+	if g.cert != "" {
+		key := g.certKey
+		if key == "" {
+			key = g.cert
+		}
+		pair, err := tls.LoadX509KeyPair(g.cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("client certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return &http.Transport{
+		Proxy:             http.ProxyFromEnvironment,
+		DialContext:       (&net.Dialer{}).DialContext,
+		TLSClientConfig:   config,
+		ForceAttemptHTTP2: true,
+	}, nil
+}
+
+// roots are the authorities to trust; nil means the system's. A bundle that only
+// the environment names is nobody's mistake as long as nothing is encrypted.
+func (g *gateway) roots(u *url.URL) (*x509.CertPool, error) {
+	if g.cacert != "" {
+		return readBundle(g.cacert)
+	}
+	for _, name := range []string{"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"} {
+		if path, _ := g.lookup(name); path != "" {
+			pool, err := readBundle(path)
+			if err != nil && u.Scheme == "https" {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			return pool, nil
+		}
+	}
+	return nil, nil
+}
+
+// readBundle reads a PEM file, or every file of a directory.
+func readBundle(path string) (*x509.CertPool, error) {
+	files := []string{path}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if files, err = filepath.Glob(filepath.Join(path, "*")); err != nil {
+			return nil, err
+		}
+	}
+	pool, found := x509.NewCertPool(), false
+	for _, file := range files {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		found = pool.AppendCertsFromPEM(pem) || found
+	}
+	if !found {
+		return nil, fmt.Errorf("no certificate in %s", path)
+	}
+	return pool, nil
+}
