@@ -5,15 +5,22 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"sluice/bus"
 )
 
-// ErrOtherStore: another IAM service answers the same requests from a store of
-// its own, so that each caller would be told by chance what one of them knows.
-var ErrOtherStore = errors.New("another IAM service answers on this bus from a store of its own: stop one of them, or let them share a store")
+var (
+	// ErrOtherStore: another IAM service answers the same requests from another
+	// store, so that each caller would be told by chance what one of them knows; or
+	// it is no service of Sluice, and knows nothing of sharing one.
+	ErrOtherStore = errors.New("another IAM service answers on this bus, with a store of its own or not Sluice's: stop one of them, or let Sluice's share a store")
+	// ErrOtherName: another IAM service uses the store, under another subscription
+	// name, so that each of them would carry out every request.
+	ErrOtherName = errors.New("another IAM service uses this store under another name: give both the same --id")
+)
 
 const (
 	// claimPatience is how long a service that starts listens for others.
@@ -23,13 +30,16 @@ const (
 	presencePeriod = 15 * time.Second
 )
 
-// presence is what services with a store of their own tell one another on a
-// notify topic. Nobody else listens there; services that share a store say
-// nothing.
+// presence is what guarded services tell one another on a notify topic. Nobody
+// else listens there.
 type presence struct {
 	// Requests is the exchange whose requests are answered.
 	Requests string `json:"requests"`
 	Instance string `json:"instance"`
+	// Store names a store that others may share; without it the store is the
+	// instance's own. Name is the subscription's.
+	Store string `json:"store,omitempty"`
+	Name  string `json:"name,omitempty"`
 	// Since is when the instance started, in nanoseconds since 1970.
 	Since   int64 `json:"since"`
 	Serving bool  `json:"serving"`
@@ -44,6 +54,17 @@ func (p presence) precedes(q presence) bool {
 	return cmp.Or(cmp.Compare(p.Since, q.Since), cmp.Compare(p.Instance, q.Instance)) < 0
 }
 
+// objection is what stands between p and q, nil when they may serve side by side.
+func (p presence) objection(q presence) error {
+	switch {
+	case p.Store == "" || p.Store != q.Store:
+		return ErrOtherStore
+	case p.Name != q.Name:
+		return ErrOtherName
+	}
+	return nil
+}
+
 // watch notices other services on the bus. It belongs to one Service.
 type watch struct {
 	bus      bus.Bus
@@ -56,11 +77,13 @@ type watch struct {
 
 	mu sync.Mutex
 	me presence
+	// accompanied: a service that shares the store serves already.
+	accompanied bool
 }
 
-// startWatch claims the request topic, and fails with ErrOtherStore when
-// somebody has it.
-func startWatch(ctx, life context.Context, b bus.Bus, space string, me presence) (*watch, error) {
+// startWatch claims the request topic, and fails with ErrOtherStore or
+// ErrOtherName when somebody has it.
+func startWatch(ctx, life context.Context, b bus.Bus, space string, me presence, probe func() (bool, error)) (*watch, error) {
 	topic, err := bus.ParseTopic("notify:" + space + ":iam-presence")
 	if err != nil {
 		return nil, err
@@ -70,15 +93,20 @@ func startWatch(ctx, life context.Context, b bus.Bus, space string, me presence)
 	if err != nil {
 		return nil, err
 	}
-	if err := w.claim(ctx); err != nil {
+	if err := w.claim(ctx, probe); err != nil {
 		return nil, errors.Join(err, w.close(ctx))
 	}
 	w.speakers.Go(w.repeat)
 	return w, nil
 }
 
-// claim says who wants to serve, and listens for objections.
-func (w *watch) claim(ctx context.Context) error {
+// claim says who wants to serve, and listens for objections. It asks first whether
+// requests are answered: by whom, those that share the store say during the claim.
+func (w *watch) claim(ctx context.Context, probe func() (bool, error)) error {
+	answered, err := probe()
+	if err != nil {
+		return fmt.Errorf("looking for other IAM services: %w", err)
+	}
 	if err := w.speak(ctx); err != nil {
 		return err
 	}
@@ -90,6 +118,9 @@ func (w *watch) claim(ctx context.Context) error {
 	case <-timer.C:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if answered && !w.hasCompany() {
+		return ErrOtherStore
 	}
 	w.mu.Lock()
 	w.me.Serving = true
@@ -108,15 +139,32 @@ func (w *watch) hear(d *bus.Delivery) {
 	if other.Requests != me.Requests || other.Instance == me.Instance {
 		return
 	}
-	if !me.precedes(other) {
+	objection := me.objection(other)
+	switch {
+	case objection == nil && other.Serving:
+		w.welcome()
+	case objection != nil && !me.precedes(other):
 		select {
-		case w.conflict <- ErrOtherStore:
+		case w.conflict <- objection:
 		default:
 		}
-		return
+	case objection != nil || me.Serving:
+		// Objects, or tells a newcomer whose answers it gets; from a goroutine of its
+		// own, for a handler must not wait.
+		w.speakers.Go(func() { _ = w.speak(w.life) })
 	}
-	// Objects; from a goroutine of its own, for a handler must not wait.
-	w.speakers.Go(func() { _ = w.speak(w.life) })
+}
+
+func (w *watch) welcome() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.accompanied = true
+}
+
+func (w *watch) hasCompany() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.accompanied
 }
 
 func (w *watch) self() presence {

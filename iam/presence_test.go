@@ -2,7 +2,10 @@ package iam
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,19 +37,19 @@ func TestSeparateStoresAreRefused(t *testing.T) {
 			})
 			return started
 		}
-		first, second := start(Config{OwnStore: true}), start(Config{OwnStore: true})
+		first, second := start(Config{Guarded: true}), start(Config{Guarded: true})
 		time.Sleep(2 * claimPatience)
 		errs := []error{<-first, <-second}
 		if (errs[0] == nil) == (errs[1] == nil) || !errors.Is(errors.Join(errs...), ErrOtherStore) {
 			t.Fatalf("errors %v", errs)
 		}
-		if err := <-start(Config{OwnStore: true}); !errors.Is(err, ErrOtherStore) {
+		if err := <-start(Config{Guarded: true}); !errors.Is(err, ErrOtherStore) {
 			t.Errorf("a latecomer: %v", err)
 		}
 		for name, cfg := range map[string]Config{
-			"another topic space": {OwnStore: true, TopicSpace: "other"},
-			"other requests":      {OwnStore: true, Requests: "request:tg:iam2"},
-			"a shared store":      {},
+			"another topic space": {Guarded: true, TopicSpace: "other"},
+			"other requests":      {Guarded: true, Requests: "request:tg:iam2"},
+			"unguarded":           {},
 		} {
 			if err := <-start(cfg); err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -62,7 +65,7 @@ func TestPartitionsEnd(t *testing.T) {
 		one, other := memory.New(nil), memory.New(nil)
 		defer one.Close(context.Background())
 		defer other.Close(context.Background())
-		old, young := newWorld(t, Config{OwnStore: true}), newWorld(t, Config{OwnStore: true})
+		old, young := newWorld(t, Config{Guarded: true}), newWorld(t, Config{Guarded: true})
 		for i, w := range []*world{old, young} {
 			if err := w.Start(t.Context(), []bus.Bus{one, other}[i]); err != nil {
 				t.Fatal(err)
@@ -95,6 +98,105 @@ func TestPartitionsEnd(t *testing.T) {
 		default:
 		}
 	})
+}
+
+// TestSharedStores starts services that name one store, one after the other and
+// at once, with a probe that finds whoever serves: they serve side by side, and
+// nobody else beside them.
+func TestSharedStores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory.New(nil)
+		defer b.Close(context.Background())
+		answered := atomic.Bool{}
+		start := func(cfg Config) (*world, error) {
+			cfg.Guarded = true
+			cfg.Probe = func() (bool, error) { return answered.Load(), nil }
+			w := newWorld(t, cfg)
+			err := w.Start(t.Context(), b)
+			if err == nil {
+				answered.Store(true)
+				t.Cleanup(func() { closeService(t, w) })
+			}
+			return w, err
+		}
+		shared := Config{SharedStore: "cluster/iam"}
+		var serving []*world
+		var starts sync.WaitGroup
+		var mu sync.Mutex
+		for range 3 {
+			starts.Go(func() {
+				w, err := start(shared)
+				mu.Lock()
+				defer mu.Unlock()
+				serving = append(serving, w)
+				if err != nil {
+					t.Errorf("at once: %v", err)
+				}
+			})
+		}
+		starts.Wait()
+		latecomer, err := start(shared)
+		if err != nil {
+			t.Errorf("a latecomer: %v", err)
+		}
+		for name, row := range map[string]struct {
+			cfg  Config
+			want error
+		}{
+			"a store of its own": {Config{}, ErrOtherStore},
+			"another store":      {Config{SharedStore: "cluster/iam2"}, ErrOtherStore},
+			"another name":       {Config{SharedStore: "cluster/iam", Name: "iam-2"}, ErrOtherName},
+		} {
+			if _, err := start(row.cfg); !errors.Is(err, row.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		time.Sleep(2 * presencePeriod)
+		for _, w := range append(serving, latecomer) {
+			select {
+			case err := <-w.Conflict():
+				t.Errorf("a service that serves was told %v", err)
+			default:
+			}
+		}
+	})
+}
+
+// TestStrangersAreRefused: somebody answers who says nothing of a shared store,
+// such as the reference's service.
+func TestStrangersAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory.New(nil)
+		defer b.Close(context.Background())
+		errDown := errors.New("down")
+		for _, row := range []struct {
+			answered bool
+			err      error
+			want     error
+		}{{true, nil, ErrOtherStore}, {false, errDown, errDown}} {
+			for _, store := range []string{"", "cluster/iam"} {
+				cfg := Config{Guarded: true, SharedStore: store, Probe: func() (bool, error) { return row.answered, row.err }}
+				if err := newWorld(t, cfg).Start(t.Context(), b); !errors.Is(err, row.want) {
+					t.Errorf("%+v, store %q: %v", row, store, err)
+				}
+			}
+		}
+	})
+}
+
+// TestOlderPresence: who says nothing of a store has one of its own.
+func TestOlderPresence(t *testing.T) {
+	me := presence{Store: "cluster/iam", Name: "iam-svc"}
+	var older presence
+	if err := json.Unmarshal([]byte(`{"requests":"tg.request.iam","instance":"i","since":5,"serving":true}`), &older); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(me.objection(older), ErrOtherStore) || !errors.Is(older.objection(older), ErrOtherStore) {
+		t.Errorf("%+v gets along with %+v", me, older)
+	}
+	if err := me.objection(presence{Store: me.Store, Name: me.Name, Instance: "j"}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestPrecedence(t *testing.T) {

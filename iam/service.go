@@ -62,9 +62,17 @@ type Config struct {
 	// Requests and Replies are topic ids; empty means request:TopicSpace:iam and
 	// response:TopicSpace:iam.
 	Requests, Replies string
-	// OwnStore says that no other process uses the store. Another such service
-	// for the same requests is then a mistake, which Start or Conflict reports.
-	OwnStore bool
+	// Guarded makes another service that answers the same requests from another
+	// store a mistake, which Start or Conflict reports.
+	Guarded bool
+	// SharedStore names the store where other processes use it too: guarded
+	// services that name the same one serve side by side. Empty means that no other
+	// process uses the store.
+	SharedStore string
+	// Probe reports whether somebody answers the requests already, so that Start of
+	// a guarded service also notices those that do not tell of themselves. It is
+	// called before the service answers; nil asks nobody.
+	Probe func() (bool, error)
 	// MinPasswordLength, in characters, is asked of new passwords; 0 asks nothing.
 	MinPasswordLength int
 	// Logger gets failures and the audit trail; nil means slog.Default().
@@ -108,7 +116,7 @@ type Service struct {
 	bus     bus.Bus
 	replies bus.Topic
 	sub     bus.Subscription
-	watch   *watch // nil without OwnStore
+	watch   *watch // nil unless guarded
 	// life ends when Close gives up waiting.
 	life    context.Context
 	endLife context.CancelFunc
@@ -130,6 +138,9 @@ func New(store Store, cfg Config) (*Service, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
+	if cfg.Probe == nil {
+		cfg.Probe = func() (bool, error) { return false, nil }
+	}
 	return &Service{
 		store: store,
 		cfg:   cfg,
@@ -146,7 +157,8 @@ func New(store Store, cfg Config) (*Service, error) {
 
 // Start seeds an empty store in token mode and begins to answer requests on b.
 // It returns once requests reach the service, and must be called at most once.
-// With OwnStore it listens for other services first, for a second.
+// A guarded service listens for others first, for a second, and fails with
+// ErrOtherStore or ErrOtherName.
 func (s *Service) Start(ctx context.Context, b bus.Bus) error {
 	requests, err := bus.ParseTopic(s.cfg.Requests)
 	if err != nil {
@@ -175,9 +187,11 @@ func (s *Service) begin(ctx context.Context, requests bus.Topic) error {
 		return fmt.Errorf("IAM store: %w", err)
 	}
 	var err error
-	if s.cfg.OwnStore {
-		me := presence{Requests: requests.Exchange, Instance: newUUID(), Since: time.Now().UnixNano()}
-		if s.watch, err = startWatch(ctx, s.life, s.bus, s.cfg.TopicSpace, me); err != nil {
+	if s.cfg.Guarded {
+		me := presence{
+			Requests: requests.Exchange, Instance: newUUID(), Store: s.cfg.SharedStore, Name: s.cfg.Name, Since: time.Now().UnixNano(),
+		}
+		if s.watch, err = startWatch(ctx, s.life, s.bus, s.cfg.TopicSpace, me, s.cfg.Probe); err != nil {
 			return fmt.Errorf("IAM: %w", err)
 		}
 	}
@@ -195,9 +209,9 @@ func (s *Service) begin(ctx context.Context, requests bus.Topic) error {
 	return nil
 }
 
-// Conflict delivers ErrOtherStore when another service with a store of its own
-// turns up that goes first: this one is to be closed. It delivers nothing without
-// OwnStore, and must be called after Start.
+// Conflict delivers ErrOtherStore or ErrOtherName when another service turns up
+// that goes first: this one is to be closed. It delivers nothing unless the service
+// is guarded, and must be called after Start.
 func (s *Service) Conflict() <-chan error {
 	if s.watch == nil {
 		return nil

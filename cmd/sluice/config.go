@@ -107,6 +107,8 @@ type Config struct {
 
 	// ignored collects the settings that other backends would have used.
 	ignored ignoredSettings
+	// origins says where values came from, by option, for what depends on that.
+	origins map[string]origin
 }
 
 // ignoredSettings are accepted so that the reference's command lines and
@@ -147,7 +149,7 @@ func defaultConfig() *Config {
 		Topicspace:                "tg",
 		IAM:                       iamBus,
 		IAMGrace:                  5 * time.Minute,
-		Service:                   IAMService{Store: "sluice-iam.db", BootstrapMode: string(iam.ModeToken)},
+		Service:                   IAMService{Store: "sluice-iam.db", Cassandra: defaultCassandra(), BootstrapMode: string(iam.ModeToken)},
 		PrometheusURL:             "http://prometheus:9090",
 		Metrics:                   true,
 		MetricsPort:               8000,

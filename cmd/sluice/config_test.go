@@ -21,6 +21,7 @@ func loadConfig(t *testing.T, args []string, env map[string]string, yaml string)
 	c := defaultConfig()
 	flags := pflag.NewFlagSet("gateway", pflag.ContinueOnError)
 	l := newLoader(gatewayOptions(c), flags, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	c.origins = l.origins
 	if err := flags.Parse(args); err != nil {
 		return nil, l, err
 	}

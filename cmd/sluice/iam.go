@@ -62,14 +62,13 @@ func runIAM(ctx context.Context, c *Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	log.Info("IAM store open", "store", storeName(c))
 	g, err := newGateway(c, log, c.rabbitMQ(log))
 	if err != nil {
 		return errors.Join(err, own.store.Close())
 	}
 	defer g.close()
 	if c.Metrics {
-		if g.metrics, err = startMetrics(c, log); err != nil {
+		if g.metrics, err = startMetrics(c, log, func() error { return g.servesIAM(own) }); err != nil {
 			return failure(errors.Join(err, own.store.Close()))
 		}
 	}

@@ -94,8 +94,13 @@ func newBackupCommand() *cobra.Command {
 	cmd := moveCommand("backup", "Copy a store into a new file",
 		`Copy a store into a new file that only its owner may read, and check the copy.
 A service may have the store open: it is then asked for the copy through the
-socket beside it, STORE.sock. To go back, put the copy in the store's place.`,
+socket beside it, STORE.sock. To go back, put the copy in the store's place.
+
+What is in Cassandra is backed up with Cassandra's own tools: nodetool snapshot.`,
 		func(_ *cobra.Command, c *Config) error {
+			if c.Service.Store == storeInCassandra {
+				return errors.New("--store must be a file: back up Cassandra with its own tools, such as nodetool snapshot, or write the records with sluice iam export")
+			}
 			if to == "" {
 				return errors.New("--to is missing")
 			}

@@ -7,13 +7,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"sluice/bus"
 	"sluice/codec"
 	"sluice/iam"
+	"sluice/iam/cassandra"
 	"sluice/proxy/dispatch"
 )
 
@@ -24,7 +24,7 @@ var errStarting = errors.New("the IAM service is starting")
 type identity struct {
 	log      *slog.Logger
 	store    *openedStore
-	path     string // the store's, if it is a file
+	path     string // the store's; means something if it is a file
 	settings iam.Config
 	started  atomic.Bool
 }
@@ -37,6 +37,7 @@ func openIdentity(c *Config, log *slog.Logger, embedded bool) (*identity, error)
 	if err != nil {
 		return nil, err
 	}
+	logStore(c, log)
 	i := &identity{log: log, store: store, path: c.Service.Store}
 	settings := c.iamConfig()
 	settings.Logger = log
@@ -108,8 +109,9 @@ func (i *identity) run(ctx context.Context, g *gateway) error {
 	return err
 }
 
-// serve starts a service, and another one where the bus failed it meanwhile.
+// serve starts a service, and another one where bus or store failed it meanwhile.
 func (i *identity) serve(ctx context.Context, g *gateway) error {
+	said := ""
 	for {
 		service, err := i.start(ctx, g)
 		switch {
@@ -117,10 +119,13 @@ func (i *identity) serve(ctx context.Context, g *gateway) error {
 			return i.attend(ctx, service)
 		case ctx.Err() != nil:
 			return nil
-		case !busFailed(err):
+		case !comesBack(err):
 			return err
 		}
-		i.log.Warn("IAM service not started, trying again", "error", err)
+		if why := err.Error(); why != said {
+			i.log.Warn("IAM service not started, trying again", "error", err)
+			said = why
+		}
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -129,7 +134,7 @@ func (i *identity) serve(ctx context.Context, g *gateway) error {
 	}
 }
 
-// start waits for the bus and starts a service on it.
+// start waits for the bus and starts a service on it, if the store is there.
 func (i *identity) start(ctx context.Context, g *gateway) (*iam.Service, error) {
 	for err := errStarting; err != nil; {
 		if ctx.Err() != nil {
@@ -137,19 +142,32 @@ func (i *identity) start(ctx context.Context, g *gateway) (*iam.Service, error) 
 		}
 		err = awaitReady(ctx, g.bus.Ready)
 	}
-	if err := refuseOtherIAM(g); err != nil {
-		return nil, err
+	name, err := i.store.sharedName(ctx)
+	if err != nil {
+		return nil, &waiting{err}
 	}
-	service, err := iam.New(i.store.Store, i.settings)
+	settings := i.settings
+	settings.SharedStore, settings.Probe = name, g.answersIAM
+	service, err := iam.New(i.store.Store, settings)
 	if err != nil {
 		return nil, err
 	}
 	return service, service.Start(ctx, g.bus)
 }
 
-// busFailed reports whether err is about the bus, which comes back.
-func busFailed(err error) bool {
-	for _, known := range []error{bus.ErrUnavailable, bus.ErrBusy, dispatch.ErrUnavailable, dispatch.ErrLost} {
+// waiting is about a store that is elsewhere and cannot be used yet. Whatever is
+// wrong there, it is put right there.
+type waiting struct{ error }
+
+func (w *waiting) Unwrap() error { return w.error }
+
+// comesBack reports whether err is about the bus or a store elsewhere.
+func comesBack(err error) bool {
+	var store *waiting
+	if errors.As(err, &store) {
+		return true
+	}
+	for _, known := range []error{bus.ErrUnavailable, bus.ErrBusy, dispatch.ErrUnavailable, dispatch.ErrLost, cassandra.ErrUnavailable} {
 		if errors.Is(err, known) {
 			return true
 		}
@@ -174,30 +192,37 @@ func (i *identity) attend(ctx context.Context, service *iam.Service) error {
 	return err
 }
 
-// refuseOtherIAM asks something harmless before this service can answer itself:
-// an answer comes from somebody with other users. Sluice's own kind is noticed
-// later too (see iam.ErrOtherStore).
-func refuseOtherIAM(g *gateway) error {
+// answersIAM asks something harmless before this process's own service can answer:
+// an answer comes from somebody else.
+func (g *gateway) answersIAM() (bool, error) {
 	questions, err := harmless()
 	if err != nil {
-		return err
+		return false, err
 	}
 	present, err := answering(g.table, map[codec.Kind][]byte{codec.IAM: questions[codec.IAM]})
-	if len(present) > 0 {
-		return fmt.Errorf("%w (topicspace %s)", iam.ErrOtherStore, g.cfg.Topicspace)
+	return len(present) > 0, err
+}
+
+// ready says why nobody can be identified now, or nil.
+func (i *identity) ready() error {
+	if i == nil {
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("looking for other IAM services: %w", err)
+	if err := i.store.ready(context.Background()); err != nil {
+		return err
+	}
+	if !i.started.Load() {
+		return errStarting
 	}
 	return nil
 }
 
-// ready says why nobody can be identified yet, or nil.
-func (i *identity) ready() error {
-	if i == nil || i.started.Load() {
-		return nil
+// servesIAM says why own does not answer on the bus now, or nil.
+func (g *gateway) servesIAM(own *identity) error {
+	if err := g.bus.Ready(); err != nil {
+		return err
 	}
-	return errStarting
+	return own.ready()
 }
 
 // serveEmbedded serves HTTP with an IAM service of its own beside it, which
@@ -215,12 +240,4 @@ func (g *gateway) serveEmbedded(ctx context.Context) error {
 	err := g.serve(serving)
 	end()
 	return errors.Join(err, <-ended)
-}
-
-// storeName is the store in messages.
-func storeName(c *Config) string {
-	if c.Service.Store == storeInMemory {
-		return "memory (gone when the process ends)"
-	}
-	return strings.TrimSpace(c.Service.Store)
 }

@@ -11,23 +11,24 @@ import (
 	"sluice/iam"
 )
 
-// moveCommand is a command on a store that no service has open. run gets the
+// moveCommand is a command on a store. run gets the
 // store's settings.
 func moveCommand(use, short, long string, run func(cmd *cobra.Command, c *Config) error) *cobra.Command {
 	c := iamServiceConfig()
 	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.NoArgs}
-	sections := []section{{"Store", storeOptions(c, "")}}
+	sections := []section{{"Store", storeOptions(c, "")}, {cassandraTitle, cassandraOptions(c)}}
 	l := newLoader(sections, cmd.Flags(), os.LookupEnv)
+	c.origins = l.origins
 	groupUsage(cmd, sections)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := l.load(""); err != nil {
 			return err
 		}
-		if c.Service.Store == storeInMemory {
-			return errors.New("--store must be a file: what is in memory belongs to its process")
-		}
-		if err := c.checkStore(); err != nil {
+		if err := c.checkStore("", true); err != nil {
 			return err
+		}
+		if c.Service.Store == storeInMemory {
+			return errors.New("--store must be a file or cassandra: what is in memory belongs to its process")
 		}
 		return run(cmd, c)
 	}
@@ -38,7 +39,8 @@ func newExportCommand() *cobra.Command {
 	var to string
 	cmd := moveCommand("export", "Write all records of a store as JSON lines",
 		`Write users, API keys, signing keys and workspaces as JSON lines, one record a
-line, named like the reference's columns. No service may have the store open.
+line, named like the reference's columns. No service may have a file open; what
+changes in Cassandra meanwhile may be in the output or not.
 
 The output holds password hashes and private keys: it is as secret as the store.
 Private keys that are encrypted in the store are written in clear if --store-key
@@ -54,7 +56,7 @@ func exportStore(cmd *cobra.Command, c *Config, to string) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck // nothing was written to it
-	archive, err := store.archive()
+	archive, err := store.archive(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -92,7 +94,9 @@ func newImportCommand() *cobra.Command {
 	var from string
 	cmd := moveCommand("import", "Fill an empty store from JSON lines",
 		`Store what export wrote, all of it or, after any error, nothing. The store must
-be empty, and is made when it is not there; no service may have it open.`,
+be empty, and is made when it is not there; no service may have a file open, or
+serve from Cassandra. Export from a file and import with --store cassandra moves
+the records there.`,
 		func(cmd *cobra.Command, c *Config) error { return failure(importStore(cmd, c, from)) })
 	cmd.Flags().StringVar(&from, "from", "-", "`file` to read; - reads standard input")
 	return cmd
@@ -112,13 +116,13 @@ func importStore(cmd *cobra.Command, c *Config, from string) error {
 	if err != nil {
 		return err
 	}
-	archive, err := store.archive()
+	archive, err := store.archive(cmd.Context())
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
 	n, err := iam.ImportLines(cmd.Context(), archive, in)
 	if errors.Is(err, iam.ErrExists) {
-		err = fmt.Errorf("IAM store %s: only an empty store can be filled, and this one is not", c.Service.Store)
+		err = fmt.Errorf("IAM store (%s): only an empty store can be filled, and this one is not", storeName(c))
 	}
 	if err := errors.Join(err, store.Close()); err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net"
 
 	"sluice/iam"
@@ -14,13 +15,22 @@ const (
 	iamNone     = "none"
 )
 
-// storeInMemory is the store that forgets everything.
-const storeInMemory = "memory"
+// Values of IAMService.Store that are no file.
+const (
+	// storeInMemory forgets everything.
+	storeInMemory = "memory"
+	// storeInCassandra is shared by as many processes as use it.
+	storeInCassandra = "cassandra"
+)
 
 // IAMService is how this process's own IAM service works, if it has one.
 type IAMService struct {
-	// Store is a file, or storeInMemory.
+	// Store is a file, or storeInMemory or storeInCassandra.
 	Store string
+	// ChosenBy is what made it so, for the log; set by chooseStore.
+	ChosenBy string
+	// Cassandra says more of the store there.
+	Cassandra CassandraStore
 	// StoreKey encrypts private signing keys in the store; empty leaves them in
 	// clear. A secret.
 	StoreKey string
@@ -61,7 +71,7 @@ func (v iamChoice) Set(s string) error {
 // storeOptions name the store; prefix sets them apart in the gateway.
 func storeOptions(c *Config, prefix string) []option {
 	return []option{
-		{name: prefix + "store", env: "SLUICE_IAM_STORE", value: text(&c.Service.Store), help: "`file` to keep users, workspaces and keys in, made when it is not there; \"memory\" keeps them until the process ends"},
+		{name: prefix + "store", env: "SLUICE_IAM_STORE", value: text(&c.Service.Store), help: "`file` to keep users, workspaces and keys in, made when it is not there; \"cassandra\" keeps them there, \"memory\" until the process ends"},
 		{name: prefix + "store-key", env: "SLUICE_IAM_STORE_KEY", secret: true, value: text(&c.Service.StoreKey), help: "`key`, 32 bytes as hexadecimal or base64 text, that encrypts private signing keys in the store"},
 	}
 }
@@ -99,6 +109,7 @@ func serviceOptions(c *Config) []section {
 		option{name: "config-push-queue", ignored: true, value: text(&c.ignored.configPushQueue), help: "`topic` id of configuration changes"})
 	return []section{
 		{"Service", append(service, storeOptions(c, "")...)},
+		{cassandraTitle, cassandraOptions(c)},
 		{"Message bus", append(busOptions(c), queues...)},
 		{"Metrics", metrics},
 		{"Logging", loggingOptions(c)},
@@ -111,7 +122,7 @@ func (c *Config) iamConfig() iam.Config {
 	return iam.Config{
 		Mode: iam.Mode(c.Service.BootstrapMode), Token: c.Service.BootstrapToken,
 		TopicSpace: c.Topicspace, Requests: c.Queues.IAM.Request, Replies: c.Queues.IAM.Response,
-		OwnStore: true, MinPasswordLength: c.Service.MinPasswordLength,
+		Guarded: true, MinPasswordLength: c.Service.MinPasswordLength,
 	}
 }
 
@@ -120,7 +131,7 @@ func (c *Config) checkService() error {
 	if err := c.iamConfig().Validate(); err != nil {
 		return err
 	}
-	return c.checkStore()
+	return c.checkStore("", true)
 }
 
 // checkEmbedded checks the gateway's own. Its token may be missing: one is made.
@@ -128,8 +139,8 @@ func (c *Config) checkEmbedded() error {
 	settings := c.iamConfig()
 	switch {
 	case settings.Mode == iam.ModeToken && settings.Token == "":
-		if c.Service.Store == storeInMemory {
-			return errors.New("--iam-store=memory needs --bootstrap-token: there is no file beside which one could be written")
+		if !c.keepsFile() {
+			return fmt.Errorf("--iam-store=%s needs --bootstrap-token: there is no file beside which one could be written", c.Service.Store)
 		}
 		settings.Token = iam.NewAPIKey()
 	case settings.Mode == iam.ModeBootstrap && !c.Service.RemoteBootstrap && !isLoopback(c.Listen):
@@ -138,12 +149,22 @@ func (c *Config) checkEmbedded() error {
 	if err := settings.Validate(); err != nil {
 		return err
 	}
-	return c.checkStore()
+	return c.checkStore("iam-", false)
 }
 
-func (c *Config) checkStore() error {
+// checkStore settles where records are kept and checks that it can be used. prefix
+// and follows are chooseStore's.
+func (c *Config) checkStore(prefix string, follows bool) error {
+	if err := c.chooseStore(prefix, follows); err != nil {
+		return err
+	}
 	if c.Service.Store == "" {
-		return errors.New("the IAM store must be a file, or \"memory\"")
+		return errors.New("the IAM store must be a file, \"cassandra\" or \"memory\"")
+	}
+	if c.Service.Store == storeInCassandra {
+		if err := c.Service.Cassandra.validate(); err != nil {
+			return err
+		}
 	}
 	if c.Service.StoreKey == "" {
 		return nil
@@ -152,6 +173,40 @@ func (c *Config) checkStore() error {
 		return errors.New("the key of the IAM store " + err.Error())
 	}
 	return nil
+}
+
+// chooseStore settles where records are kept, and remembers why. Where no store is
+// named, follows lets Cassandra's options decide: that is all that the command lines
+// and environments of the reference say. prefix is that of the option `store`.
+func (c *Config) chooseStore(prefix string, follows bool) error {
+	s := &c.Service
+	if from, named := c.origins[prefix+"store"]; named {
+		s.ChosenBy = from.label
+	}
+	by := c.namedCassandra()
+	if s.ChosenBy == "" && follows && by.label != "" {
+		s.Store, s.ChosenBy = storeInCassandra, by.label
+	}
+	if by.flag && s.Store != storeInCassandra {
+		return fmt.Errorf("%s is only for --%sstore=cassandra, and the store is %q", by.label, prefix, s.Store)
+	}
+	return nil
+}
+
+// namedCassandra is what names Cassandra: any of its flags, or a host from
+// elsewhere. The other variables may be there for other services.
+func (c *Config) namedCassandra() origin {
+	for _, o := range cassandraOptions(c) {
+		if from := c.origins[o.name]; from.flag {
+			return from
+		}
+	}
+	return c.origins["cassandra-host"]
+}
+
+// keepsFile reports whether the store is a file.
+func (c *Config) keepsFile() bool {
+	return c.Service.Store != storeInMemory && c.Service.Store != storeInCassandra
 }
 
 func isLoopback(address string) bool {

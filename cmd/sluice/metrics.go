@@ -2,33 +2,36 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // metricsServer serves this process's own metrics on any path, as the reference
-// does.
+// does, but for health where no other port tells it.
 type metricsServer struct {
 	http *http.Server
 	ln   net.Listener
 	done chan struct{}
 }
 
-// startMetrics opens the metrics port and serves until Close.
-func startMetrics(c *Config, log *slog.Logger) (*metricsServer, error) {
+// startMetrics opens the metrics port and serves until Close. With ready, /healthz
+// and /readyz are served there too.
+func startMetrics(c *Config, log *slog.Logger, ready func() error) (*metricsServer, error) {
 	ln, err := listen(c.MetricsListen, c.MetricsPort)
 	if err != nil {
 		return nil, err
 	}
 	m := &metricsServer{
 		http: &http.Server{
-			Handler:           promhttp.Handler(),
+			Handler:           metricsHandler(ready),
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       5 * time.Second,
 			WriteTimeout:      30 * time.Second,
@@ -47,6 +50,33 @@ func startMetrics(c *Config, log *slog.Logger) (*metricsServer, error) {
 	}()
 	log.Info("metrics port open", "address", ln.Addr().String())
 	return m, nil
+}
+
+func metricsHandler(ready func() error) http.Handler {
+	if ready == nil {
+		return promhttp.Handler()
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", promhttp.Handler())
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { tell(w, http.StatusOK, "status", "ok") })
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := ready(); err != nil {
+			// What follows the first colon names hosts, and anybody may ask.
+			what, _, _ := strings.Cut(err.Error(), ": ")
+			w.Header().Set("Retry-After", "1")
+			tell(w, http.StatusServiceUnavailable, "error", what)
+			return
+		}
+		tell(w, http.StatusOK, "status", "ready")
+	})
+	return mux
+}
+
+// tell answers with one member. A client that is gone misses it.
+func tell(w http.ResponseWriter, status int, member, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{member: text})
 }
 
 // Close stops serving and waits, within ctx, for running answers.

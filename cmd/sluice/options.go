@@ -45,6 +45,7 @@ func gatewayOptions(c *Config) []section {
 		{"System services", queueOptions(c)},
 		{"Flows and identities", sourceOptions(c)},
 		{"IAM service of its own (--iam embedded)", embeddedOptions(c)},
+		{cassandraTitle + " (--iam-store cassandra)", cassandraOptions(c)},
 		{"Metrics", metricsOptions(c)},
 		{"Logging", loggingOptions(c)},
 		{"Accepted without effect (other backends of the reference)", ignoredOptions(&c.ignored)},

@@ -14,6 +14,7 @@ import (
 // a log and a context that a signal ends.
 func asProcess(cmd *cobra.Command, c *Config, sections []section, validate func() error, run func(context.Context, *Config, *slog.Logger) error) {
 	l := newLoader(sections, cmd.Flags(), os.LookupEnv)
+	c.origins = l.origins
 	cmd.Flags().StringVar(&c.File, "config", "", "YAML `file` of options (env SLUICE_CONFIG)")
 	groupUsage(cmd, sections)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -155,7 +155,7 @@ func (g *gateway) openPorts() error {
 		return err
 	}
 	if g.cfg.Metrics {
-		g.metrics, err = startMetrics(g.cfg, g.log)
+		g.metrics, err = startMetrics(g.cfg, g.log, nil)
 	}
 	return err
 }
@@ -176,10 +176,7 @@ func (g *gateway) bodyBudget() int64 {
 
 // ready says why calls cannot succeed yet, or nil.
 func (g *gateway) ready() error {
-	if err := g.bus.Ready(); err != nil {
-		return err
-	}
-	if err := g.identity.ready(); err != nil {
+	if err := g.servesIAM(g.identity); err != nil {
 		return err
 	}
 	return g.flows.Ready()

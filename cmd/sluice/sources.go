@@ -26,11 +26,18 @@ type loader struct {
 	given    map[string][]string // option name → texts from the command line
 	lookup   func(string) (string, bool)
 	ignored  []string // names of ignored options that were set anywhere
+	origins  map[string]origin
+}
+
+// origin is where an option's value came from.
+type origin struct {
+	label string // for messages; empty for a default
+	flag  bool
 }
 
 // newLoader declares the options as flags. lookup is os.LookupEnv, or a test's.
 func newLoader(sections []section, flags *pflag.FlagSet, lookup func(string) (string, bool)) *loader {
-	l := &loader{sections: sections, given: map[string][]string{}, lookup: lookup}
+	l := &loader{sections: sections, given: map[string][]string{}, origins: map[string]origin{}, lookup: lookup}
 	for _, s := range sections {
 		for i := range s.options {
 			l.declare(flags, &s.options[i])
@@ -102,6 +109,7 @@ type source struct {
 	texts func(o *option, file bool) []string
 	// label names the place in error messages.
 	label func(o *option, file bool) string
+	flags bool
 }
 
 // load applies flags over environment over the YAML file (if file is not
@@ -127,13 +135,14 @@ func (l *loader) load(file string) error {
 
 func (l *loader) apply(o *option, sources []source) error {
 	for _, s := range sources {
-		set, err := applySource(o, s)
+		label, err := applySource(o, s)
 		if err != nil {
 			return err
 		}
-		if !set {
+		if label == "" {
 			continue
 		}
+		l.origins[o.name] = origin{label, s.flags}
 		if o.ignored {
 			l.ignored = append(l.ignored, o.name)
 		}
@@ -142,17 +151,19 @@ func (l *loader) apply(o *option, sources []source) error {
 	return nil
 }
 
-func applySource(o *option, s source) (bool, error) {
+// applySource sets o to what s says, and returns where that stood; "" where s says
+// nothing.
+func applySource(o *option, s source) (string, error) {
 	texts, label := s.texts(o, false), s.label(o, false)
 	if o.secret {
 		if path := s.texts(o, true); path != nil {
 			if texts != nil {
-				return false, fmt.Errorf("%s and %s exclude each other", label, s.label(o, true))
+				return "", fmt.Errorf("%s and %s exclude each other", label, s.label(o, true))
 			}
 			label = s.label(o, true)
 			secret, err := readSecret(path[len(path)-1])
 			if err != nil {
-				return false, fmt.Errorf("%s: %w", label, err)
+				return "", fmt.Errorf("%s: %w", label, err)
 			}
 			texts = []string{secret}
 		}
@@ -162,16 +173,20 @@ func applySource(o *option, s source) (bool, error) {
 			if o.secret {
 				err = errors.New("is not valid")
 			}
-			return false, fmt.Errorf("%s: %w", label, err)
+			return "", fmt.Errorf("%s: %w", label, err)
 		}
 	}
-	return texts != nil, nil
+	if texts == nil {
+		return "", nil
+	}
+	return label, nil
 }
 
 func (l *loader) flagSource() source {
 	return source{
 		texts: func(o *option, file bool) []string { return l.given[o.key(file)] },
 		label: func(o *option, file bool) string { return "--" + o.key(file) },
+		flags: true,
 	}
 }
 

@@ -110,9 +110,6 @@ func (c *Config) checkPrometheus() error {
 }
 
 func (c *Config) checkTLS() error {
-	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
-		return errors.New("--amqp-tls-cert and --amqp-tls-key need each other")
-	}
 	_, err := c.tlsConfig()
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -222,9 +223,45 @@ func list(p *[]string) pflag.Value { return listValue{p} }
 func (v listValue) String() string { return strings.Join(*v.p, ",") }
 func (v listValue) Type() string   { return "list" }
 func (v listValue) Set(s string) error {
-	*v.p = append(*v.p, strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })...)
+	*v.p = append(*v.p, strings.FieldsFunc(s, isSeparator)...)
 	return nil
 }
+
+// replicationValue collects copies by datacentre: `dc1=3,dc2=2`.
+type replicationValue struct{ p *map[string]int }
+
+func replication(p *map[string]int) pflag.Value { return replicationValue{p} }
+
+func (v replicationValue) Type() string { return "replication" }
+func (v replicationValue) String() string {
+	var texts []string
+	for _, name := range slices.Sorted(maps.Keys(*v.p)) {
+		texts = append(texts, fmt.Sprintf("%s=%d", name, (*v.p)[name]))
+	}
+	return strings.Join(texts, ",")
+}
+
+func (v replicationValue) Set(s string) error {
+	copies := maps.Clone(*v.p)
+	for word := range strings.FieldsFuncSeq(s, isSeparator) {
+		name, number, _ := strings.Cut(word, "=")
+		n, err := strconv.Atoi(number)
+		if name == "" || err != nil {
+			return errors.New("must be datacentres with their number of copies, as dc1=3,dc2=2")
+		}
+		if _, twice := copies[name]; twice {
+			return fmt.Errorf("names %s twice", name)
+		}
+		if copies == nil {
+			copies = map[string]int{}
+		}
+		copies[name] = n
+	}
+	*v.p = copies
+	return nil
+}
+
+func isSeparator(r rune) bool { return strings.ContainsRune(", \t\r\n", r) }
 
 // networksValue collects networks; a plain address is a network of one.
 type networksValue struct{ p *[]netip.Prefix }
@@ -241,7 +278,7 @@ func (v networksValue) String() string {
 }
 
 func (v networksValue) Set(s string) error {
-	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) }) {
+	for word := range strings.FieldsFuncSeq(s, isSeparator) {
 		n, err := netip.ParsePrefix(word)
 		if address, aerr := netip.ParseAddr(word); aerr == nil {
 			n, err = netip.PrefixFrom(address, address.BitLen()), nil
