@@ -90,8 +90,8 @@ func (q *userQuestion) put(iam IAM) confirmation {
 }
 
 // workspaceClosed reports whether the workspace is disabled, in which nobody could
-// log in. Its users need not be: update-workspace leaves them alone. An IAM that
-// will not say does not stand in the way.
+// log in. Its users need not be: update-workspace leaves them alone. An IAM that has
+// no word on it does not stand in the way, but one that fails says nothing.
 func (q *userQuestion) workspaceClosed(iam IAM) (bool, error) {
 	reply, err := askIAM(iam, &codec.IAMRequest{
 		Operation: "get-workspace", Workspace: q.Workspace, Actor: q.UserID,
@@ -99,6 +99,9 @@ func (q *userQuestion) workspaceClosed(iam IAM) (bool, error) {
 	})
 	if err != nil {
 		return false, err
+	}
+	if e := reply.Error; e != nil && e.Type == "internal-error" {
+		return false, e
 	}
 	w := reply.Workspace
 	return w != nil && w.ID == q.Workspace && !w.Enabled, nil

@@ -182,6 +182,7 @@ func TestDisabledWorkspacesSessionsEnd(t *testing.T) {
 		{"nothing", codec.IAMReply{}, nil, nil},
 		{"not found", *failure("not-found", "workspace not found"), nil, nil},
 		{"no answer", codec.IAMReply{}, errors.New("away"), ErrUnavailable},
+		{"a store that is away", *failure("internal-error", "internal error"), nil, ErrUnavailable},
 	}
 	for _, tt := range tests {
 		var book userBook
