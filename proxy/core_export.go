@@ -16,11 +16,7 @@ var errNoCore = &jsonError{status: fasthttp.StatusNotFound, text: "unknown or em
 
 // exportCore serves GET /api/v1/export-core.
 func (s *Server) exportCore(ctx *fasthttp.RequestCtx, x *exchange) error {
-	workspace, err := s.admitStream(ctx, auth.CoreExport)
-	if err != nil {
-		return err
-	}
-	id, err := requiredParameter(ctx, "id")
+	workspace, id, err := s.admitStream(ctx, auth.CoreExport, "id")
 	if err != nil {
 		return err
 	}

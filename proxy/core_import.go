@@ -46,11 +46,7 @@ func (s *Server) importCore(ctx *fasthttp.RequestCtx, x *exchange) error {
 }
 
 func (s *Server) receiveCore(ctx *fasthttp.RequestCtx, x *exchange) error {
-	workspace, err := s.admitStream(ctx, auth.CoreImport)
-	if err != nil {
-		return err
-	}
-	id, err := requiredParameter(ctx, "id")
+	workspace, id, err := s.admitStream(ctx, auth.CoreImport, "id")
 	if err != nil {
 		return err
 	}

@@ -13,11 +13,7 @@ import (
 
 // documentStream serves GET /api/v1/document-stream.
 func (s *Server) documentStream(ctx *fasthttp.RequestCtx, x *exchange) error {
-	workspace, err := s.admitStream(ctx, auth.DocumentStream)
-	if err != nil {
-		return err
-	}
-	id, err := requiredParameter(ctx, "document-id")
+	workspace, id, err := s.admitStream(ctx, auth.DocumentStream, "document-id")
 	if err != nil {
 		return err
 	}

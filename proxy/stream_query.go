@@ -14,21 +14,25 @@ const bytesType = "application/octet-stream"
 
 // admitStream takes a request for a byte stream as far as its parameters: who is
 // it, may they do that at all, may they do it in `?workspace=`, or in their own
-// when there is none.
-func (s *Server) admitStream(ctx *fasthttp.RequestCtx, surface auth.Surface) (workspace string, err error) {
-	id, err := s.authenticate(ctx)
+// when there is none, and of what; idName is the parameter that says so.
+func (s *Server) admitStream(ctx *fasthttp.RequestCtx, surface auth.Surface, idName string) (workspace, id string, err error) {
+	who, err := s.authenticate(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	if !s.authoriser.AllowsAny(id, surface, 0) {
-		return "", auth.ErrDenied
+	if !s.authoriser.AllowsAny(who, surface, 0) {
+		return "", "", auth.ErrDenied
 	}
 	named, err := textParameter(ctx, "workspace")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	target := auth.ResolveWorkspace(id, []byte(named), true, named != "")
-	return target.Name, s.authoriser.Authorise(id, auth.Access{Surface: surface}, target)
+	target := auth.ResolveWorkspace(who, []byte(named), true, named != "")
+	if err := s.authoriser.Authorise(who, auth.Access{Surface: surface}, target); err != nil {
+		return "", "", err
+	}
+	id, err = requiredParameter(ctx, idName)
+	return target.Name, id, err
 }
 
 func badParameter(text string) error {

@@ -63,21 +63,11 @@ func (s *Server) exportStream(ctx *fasthttp.RequestCtx, x *exchange) error {
 		return err
 	}
 	e := newExporter(f, how)
-	if !stranger {
-		// Before the upgrade: whoever has the 101 misses nothing any more.
-		if err := e.open(); err != nil {
-			return handshakeError(err)
-		}
-	}
-	err = s.acceptAs(ctx, admission{
+	return s.acceptStream(ctx, e.open, admission{
 		kind: exportSocket, stranger: stranger,
 		build:  func(c *wsConn) wsHandler { e.c = c; return e },
 		failed: e.stop,
 	})
-	if err != nil {
-		e.stop()
-	}
-	return err
 }
 
 func overflowOf(text []byte) (overflow, error) {

@@ -121,6 +121,23 @@ func (f *flowStream) iface() string {
 	return f.kind.String() + "-store"
 }
 
+// acceptStream opens a stream, unless its client has yet to say who it is, and makes
+// the request's connection its socket, in this order: whoever has the 101 misses
+// nothing any more. When either cannot be done, a has been told.
+func (s *Server) acceptStream(ctx *fasthttp.RequestCtx, open func() error, a admission) error {
+	if !a.stranger {
+		if err := open(); err != nil {
+			a.failed()
+			return handshakeError(err)
+		}
+	}
+	err := s.acceptAs(ctx, a)
+	if err != nil {
+		a.failed()
+	}
+	return err
+}
+
 // handshakeError is what a failure to open a stream means before the upgrade.
 func handshakeError(err error) error {
 	var unknown *dispatch.UnknownFlowError

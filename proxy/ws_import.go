@@ -62,21 +62,11 @@ func (s *Server) importStream(ctx *fasthttp.RequestCtx, x *exchange) error {
 		return err
 	}
 	i := newImporter(f, every)
-	if !stranger {
-		if err := i.open(); err != nil {
-			i.cutOff()
-			return handshakeError(err)
-		}
-	}
-	err = s.acceptAs(ctx, admission{
+	return s.acceptStream(ctx, i.open, admission{
 		kind: importSocket, stranger: stranger,
 		build:  func(c *wsConn) wsHandler { i.c = c; return i },
 		failed: i.cutOff,
 	})
-	if err != nil {
-		i.cutOff()
-	}
-	return err
 }
 
 func ackEvery(query *fasthttp.Args) (uint64, error) {
