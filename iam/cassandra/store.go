@@ -20,6 +20,8 @@ import (
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
+	"sluice/iam"
 )
 
 // readyFor is how long an answer of Ready holds.
@@ -37,6 +39,11 @@ type Store struct {
 	life           context.Context
 	end            context.CancelFunc
 	connected      chan struct{} // closed when connect has ended
+	patience       time.Duration // claimPatience, but for tests
+	// meddle, in tests, stands between the store and its conditional statements.
+	meddle func(context.Context, *gocql.Query) (bool, error)
+
+	leasing chan struct{} // held by the one operation here that may have the lease
 
 	checking chan struct{} // held by who may write the next two
 	checked  time.Time
@@ -46,6 +53,11 @@ type Store struct {
 	session *gocql.Session // guarded by mu; nil until it can be used
 	fault   error          // guarded by mu; why it cannot
 }
+
+var (
+	_ iam.Store   = (*Store)(nil)
+	_ iam.Archive = (*Store)(nil)
+)
 
 // Open returns a store that connects in the background, and keeps trying until
 // Close. It fails only when o is not valid.
@@ -59,6 +71,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		o: o, log: cmp.Or(o.Logger, slog.Default()), quorum: gocql.Quorum, serial: gocql.Serial,
 		life: life, end: end, connected: make(chan struct{}), checking: make(chan struct{}, 1),
+		leasing: make(chan struct{}, 1), patience: claimPatience,
 	}
 	if o.LocalQuorum {
 		s.quorum, s.serial = gocql.LocalQuorum, gocql.LocalSerial

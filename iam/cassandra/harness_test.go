@@ -1,0 +1,167 @@
+package cassandra
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+	"go.uber.org/goleak"
+
+	"sluice/iam"
+	"sluice/iam/cassandra/nodetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start is when everything here was created; times have milliseconds.
+var start = time.Date(2026, 11, 21, 17, 42, 33, 752_000_000, time.UTC)
+
+// optionsFor are those of a store on a node.
+func optionsFor(node *nodetest.Node, keyspace string) Options {
+	return Options{
+		Hosts: []string{node.Addr}, Username: node.Username, Password: node.Password, Keyspace: keyspace,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+}
+
+// administer opens a session for what tests do behind a store's back.
+func administer(t testing.TB, node *nodetest.Node) *gocql.Session {
+	t.Helper()
+	config := gocql.NewCluster(node.Addr)
+	config.ProtoVersion, config.Timeout, config.ConnectTimeout = protocol, time.Minute, time.Minute
+	config.Authenticator = gocql.PasswordAuthenticator{Username: node.Username, Password: node.Password}
+	session, err := config.CreateSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(session.Close)
+	return session
+}
+
+// newKeyspace is a name that nobody uses. The keyspace is dropped with the test.
+func newKeyspace(t testing.TB, node *nodetest.Node) string {
+	t.Helper()
+	name := "t_" + strings.ToLower(rand.Text())
+	session := administer(t, node)
+	t.Cleanup(func() {
+		if err := session.Query(`DROP KEYSPACE IF EXISTS ` + name).Exec(); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+// open opens a store for the length of a test and waits for it.
+func open(t testing.TB, o Options) *Store {
+	t.Helper()
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	awaitReady(t, s)
+	return s
+}
+
+// awaitReady returns when the store can be used. A minute is for slow machines.
+func awaitReady(t testing.TB, s *Store) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		err := s.Ready(ctx)
+		if err == nil {
+			return
+		}
+		if sleep(ctx, 10*time.Millisecond) != nil {
+			t.Fatalf("not ready: %v", err)
+		}
+	}
+}
+
+// newStore is an empty store on the shared node.
+func newStore(t testing.TB) *Store {
+	t.Helper()
+	node := nodetest.Shared(t)
+	return open(t, optionsFor(node, newKeyspace(t, node)))
+}
+
+// behind is the session of a store, to look at its tables and write into them as
+// the reference would.
+type behind struct {
+	t testing.TB
+	s *Store
+}
+
+func (b behind) exec(text string, args ...any) {
+	b.t.Helper()
+	query, err := b.s.statement(text, args...)
+	if err == nil {
+		err = query.Exec()
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// count is how many rows a table has.
+func (b behind) count(table string) int {
+	b.t.Helper()
+	query, err := b.s.statement(`SELECT COUNT(*) FROM ` + table)
+	var n int
+	if err == nil {
+		err = query.Scan(&n)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
+
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func want(t testing.TB, got, wanted error) {
+	t.Helper()
+	if !errors.Is(got, wanted) {
+		t.Errorf("error %v, want %v", got, wanted)
+	}
+}
+
+func testUser(id, workspace, username string, roles ...string) iam.User {
+	return iam.User{
+		ID: id, Workspace: workspace, Username: username, PasswordHash: "hash of " + id, Roles: roles,
+		Enabled: true, MustChangePassword: true, Created: start,
+	}
+}
+
+func testKey(id, userID string) iam.APIKey {
+	return iam.APIKey{Hash: "hash-" + id, ID: id, UserID: userID, Name: "n", Prefix: "tg_abcd", Created: start}
+}
+
+func testSigningKey(kid string, created time.Time) iam.SigningKey {
+	return iam.SigningKey{KID: kid, PrivatePEM: "private " + kid, PublicPEM: "public " + kid, Created: created}
+}
+
+// testSeed is one with an administrator of that id.
+func testSeed(id string) iam.Seed {
+	return iam.Seed{
+		Workspace: iam.Workspace{ID: "default", Name: "Default", Enabled: true, Created: start},
+		Admin:     testUser(id, "default", "admin", iam.RoleAdmin),
+		Key:       testKey("key of "+id, id), SigningKey: testSigningKey("kid of "+id, start),
+	}
+}

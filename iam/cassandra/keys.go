@@ -1,0 +1,101 @@
+package cassandra
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sluice/iam"
+)
+
+// CreateAPIKey implements iam.Store. The owner is looked at before, to refuse,
+// and after, because it may have been disabled or deleted in between by somebody
+// who did not see the key yet.
+func (s *Store) CreateAPIKey(ctx context.Context, k iam.APIKey) error {
+	if err := s.mustBeEnabled(ctx, k.UserID); err != nil {
+		return err
+	}
+	won, err := s.insertKey(ctx, &k)
+	if err == nil && !won {
+		return iam.ErrExists
+	}
+	if err == nil {
+		err = s.mustBeEnabled(ctx, k.UserID)
+	}
+	if err == nil {
+		return nil
+	}
+	// Nobody has been told the key: what cannot be taken back now is of no use.
+	tidy, cancel := detached(ctx)
+	defer cancel()
+	_, _, _ = s.cas(tidy, `DELETE FROM iam_api_keys WHERE key_hash = ? IF id = ?`, k.Hash, k.ID)
+	return err
+}
+
+func (s *Store) mustBeEnabled(ctx context.Context, userID string) error {
+	owner, err := s.user(ctx, s.serial, userID)
+	if err == nil && !owner.Enabled {
+		return iam.ErrDisabled
+	}
+	return err
+}
+
+func (s *Store) insertKey(ctx context.Context, k *iam.APIKey) (bool, error) {
+	return s.won(ctx, func() (bool, error) {
+		stored, err := s.apiKey(ctx, s.serial, k.Hash)
+		if errors.Is(err, iam.ErrNotFound) {
+			return false, nil
+		}
+		return err == nil && stored.ID == k.ID, err
+	}, `INSERT INTO iam_api_keys (`+keyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`, keyRow(k)...)
+}
+
+// DeleteAPIKey implements iam.Store.
+func (s *Store) DeleteAPIKey(ctx context.Context, hash string) error {
+	if !isKey(hash) {
+		return iam.ErrNotFound
+	}
+	applied, doubtful, err := s.cas(ctx, `DELETE FROM iam_api_keys WHERE key_hash = ? IF EXISTS`, hash)
+	if err == nil && !applied && !doubtful {
+		return iam.ErrNotFound
+	}
+	return err
+}
+
+// maxSweeps bounds how often the keys of a user are listed and deleted.
+const maxSweeps = 8
+
+// dropKeys deletes the keys of a user who is disabled or gone, until there are
+// none.
+func (s *Store) dropKeys(ctx context.Context, userID string) error {
+	for range maxSweeps {
+		keys, err := s.APIKeys(ctx, userID)
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		err = parallel(ctx, keys, func(ctx context.Context, k iam.APIKey) error {
+			_, _, err := s.cas(ctx, `DELETE FROM iam_api_keys WHERE key_hash = ? IF user_id = ?`, k.Hash, userID)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: API keys of a user come back as they are deleted", ErrUnavailable)
+}
+
+// TouchAPIKeys implements iam.Store. Who loses a race loses it to another use.
+func (s *Store) TouchAPIKeys(ctx context.Context, uses []iam.KeyUse) error {
+	return parallel(ctx, uses, func(ctx context.Context, use iam.KeyUse) error {
+		k, err := s.APIKey(ctx, use.Hash)
+		if errors.Is(err, iam.ErrNotFound) {
+			return nil
+		}
+		if err != nil || !use.At.After(k.LastUsed) {
+			return err
+		}
+		_, _, err = s.cas(ctx, `UPDATE iam_api_keys SET last_used = ? WHERE key_hash = ? IF id = ? AND last_used = ?`,
+			use.At, k.Hash, k.ID, timestamp(k.LastUsed))
+		return err
+	})
+}
