@@ -2,7 +2,6 @@ package cassandra
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,13 +10,9 @@ import (
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
-	"go.uber.org/goleak"
-
 	"sluice/iam"
 	"sluice/iam/cassandra/nodetest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start is when everything here was created; times have milliseconds.
 var start = time.Date(2026, 11, 21, 17, 42, 33, 752_000_000, time.UTC)
@@ -31,30 +26,11 @@ func optionsFor(node *nodetest.Node, keyspace string) Options {
 }
 
 // administer opens a session for what tests do behind a store's back.
-func administer(t testing.TB, node *nodetest.Node) *gocql.Session {
-	t.Helper()
+func administer(node *nodetest.Node) (*gocql.Session, error) {
 	config := gocql.NewCluster(node.Addr)
 	config.ProtoVersion, config.Timeout, config.ConnectTimeout = protocol, time.Minute, time.Minute
 	config.Authenticator = gocql.PasswordAuthenticator{Username: node.Username, Password: node.Password}
-	session, err := config.CreateSession()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(session.Close)
-	return session
-}
-
-// newKeyspace is a name that nobody uses. The keyspace is dropped with the test.
-func newKeyspace(t testing.TB, node *nodetest.Node) string {
-	t.Helper()
-	name := "t_" + strings.ToLower(rand.Text())
-	session := administer(t, node)
-	t.Cleanup(func() {
-		if err := session.Query(`DROP KEYSPACE IF EXISTS ` + name).Exec(); err != nil {
-			t.Error(err)
-		}
-	})
-	return name
+	return config.CreateSession()
 }
 
 // open opens a store for the length of a test and waits for it.
@@ -93,7 +69,18 @@ func awaitReady(t testing.TB, s *Store) {
 func newStore(t testing.TB) *Store {
 	t.Helper()
 	node := nodetest.Shared(t)
-	return open(t, optionsFor(node, newKeyspace(t, node)))
+	s := open(t, optionsFor(node, spare.borrow(t, node)))
+	t.Cleanup(func() {
+		s.meddle = nil
+		spare.giveBack(t, s)
+	})
+	return s
+}
+
+// second opens the same store once more, as another process would.
+func second(t testing.TB, s *Store) *Store {
+	t.Helper()
+	return open(t, s.o)
 }
 
 // behind is the session of a store, to look at its tables and write into them as
@@ -111,6 +98,38 @@ func (b behind) exec(text string, args ...any) {
 	}
 	if err != nil {
 		b.t.Fatal(err)
+	}
+}
+
+// rows are the rows of a query, by column.
+func (b behind) rows(text string, args ...any) []map[string]any {
+	b.t.Helper()
+	query, err := b.s.statement(text, args...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	out, err := query.Iter().SliceMap()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return out
+}
+
+// wipe deletes the rows of a table.
+func (b behind) wipe(tab table) {
+	b.t.Helper()
+	var key []string
+	for _, col := range tab.columns {
+		if col.kind != regular {
+			key = append(key, col.name)
+		}
+	}
+	for _, row := range b.rows(`SELECT ` + strings.Join(key, ", ") + ` FROM ` + tab.name) {
+		var values []any
+		for _, name := range key {
+			values = append(values, row[name])
+		}
+		b.exec(`DELETE FROM `+tab.name+` WHERE `+strings.Join(key, " = ? AND ")+` = ? IF EXISTS`, values...)
 	}
 }
 

@@ -28,7 +28,7 @@ func (s *Store) CreateAPIKey(ctx context.Context, k iam.APIKey) error {
 	// Nobody has been told the key: what cannot be taken back now is of no use.
 	tidy, cancel := detached(ctx)
 	defer cancel()
-	_, _, _ = s.cas(tidy, `DELETE FROM iam_api_keys WHERE key_hash = ? IF id = ?`, k.Hash, k.ID)
+	_, _, _ = s.dropKey(tidy, &k)
 	return err
 }
 
@@ -50,16 +50,23 @@ func (s *Store) insertKey(ctx context.Context, k *iam.APIKey) (bool, error) {
 	}, `INSERT INTO iam_api_keys (`+keyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`, keyRow(k)...)
 }
 
-// DeleteAPIKey implements iam.Store.
+// DeleteAPIKey implements iam.Store. Where a reply is lost, two who delete a key at
+// once may both hear that they did.
 func (s *Store) DeleteAPIKey(ctx context.Context, hash string) error {
-	if !isKey(hash) {
-		return iam.ErrNotFound
+	k, err := s.apiKey(ctx, s.serial, hash)
+	if err != nil {
+		return err
 	}
-	applied, doubtful, err := s.cas(ctx, `DELETE FROM iam_api_keys WHERE key_hash = ? IF EXISTS`, hash)
+	applied, doubtful, err := s.dropKey(ctx, &k)
 	if err == nil && !applied && !doubtful {
 		return iam.ErrNotFound
 	}
 	return err
+}
+
+// dropKey deletes this key, and none that has the same hash.
+func (s *Store) dropKey(ctx context.Context, k *iam.APIKey) (applied, doubtful bool, err error) {
+	return s.cas(ctx, `DELETE FROM iam_api_keys WHERE key_hash = ? IF id = ?`, k.Hash, k.ID)
 }
 
 // maxSweeps bounds how often the keys of a user are listed and deleted.
@@ -74,7 +81,7 @@ func (s *Store) dropKeys(ctx context.Context, userID string) error {
 			return err
 		}
 		err = parallel(ctx, keys, func(ctx context.Context, k iam.APIKey) error {
-			_, _, err := s.cas(ctx, `DELETE FROM iam_api_keys WHERE key_hash = ? IF user_id = ?`, k.Hash, userID)
+			_, _, err := s.dropKey(ctx, &k)
 			return err
 		})
 		if err != nil {

@@ -130,23 +130,19 @@ func (s *Store) Ready(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if !s.checked.IsZero() && time.Since(s.checked) < readyFor {
-		return s.verdict
-	}
-	err := s.probe(ctx)
-	if ctx.Err() == nil {
-		s.checked, s.verdict = time.Now(), err
-	}
-	return err
-}
-
-func (s *Store) probe(ctx context.Context) error {
 	session, err := s.use()
 	if err != nil {
 		return err
 	}
+	if !s.checked.IsZero() && time.Since(s.checked) < readyFor {
+		return s.verdict
+	}
 	query := fmt.Sprintf(`SELECT id FROM %q.iam_workspaces LIMIT 1`, s.o.Keyspace)
-	return failure(session.Query(query).IterContext(ctx).Close())
+	err = failure(session.Query(query).IterContext(ctx).Close())
+	if ctx.Err() == nil {
+		s.checked, s.verdict = time.Now(), err
+	}
+	return err
 }
 
 // Name identifies what is stored, whoever has it open: cluster and keyspace.

@@ -7,15 +7,26 @@ import (
 	"sluice/iam"
 )
 
-// CreateWorkspace implements iam.Store.
+// CreateWorkspace implements iam.Store. Two rows of one name may be equal in every
+// column: only the lease tells whose a row is when the insert's reply was lost.
 func (s *Store) CreateWorkspace(ctx context.Context, w iam.Workspace) error {
-	won, err := s.insertWorkspace(ctx, &w)
-	if err == nil && !won {
-		return iam.ErrExists
-	}
-	return err
+	return s.exclusively(ctx, func(ctx context.Context) error {
+		_, err := s.workspace(ctx, s.serial, w.ID)
+		if err == nil {
+			return iam.ErrExists
+		}
+		if !errors.Is(err, iam.ErrNotFound) {
+			return err
+		}
+		won, err := s.insertWorkspace(ctx, &w)
+		if err == nil && !won {
+			return iam.ErrExists
+		}
+		return err
+	})
 }
 
+// insertWorkspace is for holders of the lease who have seen that there is none.
 func (s *Store) insertWorkspace(ctx context.Context, w *iam.Workspace) (bool, error) {
 	return s.won(ctx, func() (bool, error) {
 		stored, err := s.workspace(ctx, s.serial, w.ID)

@@ -4,10 +4,7 @@ package storetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,7 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) iam.Store) {
 		{"touch", testTouch},
 		{"signing keys", testSigningKeys},
 		{"records are the caller's", testOwnership},
-		{"races", testRaces},
+		{"races", func(t *testing.T, s iam.Store) { Races(t, s) }},
 		{"archive", func(t *testing.T, s iam.Store) { testArchive(t, s, open(t)) }},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
@@ -468,100 +465,4 @@ func testOwnership(t *testing.T, s iam.Store) {
 	got, err = s.User(ctx(), "x")
 	ok(t, err)
 	same(t, got.Roles, []string{"writer"})
-}
-
-// testRaces is section 5.15 of the contract, as it should be.
-func testRaces(t *testing.T, s iam.Store) {
-	const racers = 8
-	// race runs f in several goroutines and returns how many succeeded; the
-	// others must fail with loser.
-	race := func(loser error, f func(i int) error) int {
-		t.Helper()
-		var wg sync.WaitGroup
-		results := make(chan error, racers)
-		for i := range racers {
-			wg.Go(func() { results <- f(i) })
-		}
-		wg.Wait()
-		close(results)
-		won := 0
-		for err := range results {
-			if err == nil {
-				won++
-			} else if loser == nil || !errors.Is(err, loser) {
-				t.Errorf("a racer failed with %v", err)
-			}
-		}
-		return won
-	}
-	one := func(what string, loser error, f func(i int) error) {
-		t.Helper()
-		if won := race(loser, f); won != 1 {
-			t.Errorf("%s: %d winners", what, won)
-		}
-	}
-	one("seed", iam.ErrExists, func(i int) error {
-		id := fmt.Sprint("root-", i)
-		return s.Seed(ctx(), iam.Seed{
-			Workspace: workspace("default"), Admin: user(id, "default", "admin", iam.RoleAdmin), Key: key(id, id), SigningKey: signing(id, start),
-		})
-	})
-	one("workspace", iam.ErrExists, func(int) error { return s.CreateWorkspace(ctx(), workspace("acme")) })
-	one("user", iam.ErrExists, func(i int) error { return s.CreateUser(ctx(), user(fmt.Sprint("ann-", i), "acme", "ann")) })
-	id, err := s.UserID(ctx(), "acme", "ann")
-	ok(t, err)
-	one("password", iam.ErrChanged, func(i int) error { return s.SetPassword(ctx(), id, "hash of "+id, fmt.Sprint("new ", i), false) })
-	race(nil, func(i int) error {
-		return s.RotateSigningKey(ctx(), signing(fmt.Sprint("r", i), start.Add(time.Duration(i)*time.Second)))
-	})
-	keys, err := s.SigningKeys(ctx())
-	ok(t, err)
-	if n := len(slices.DeleteFunc(keys, func(k iam.SigningKey) bool { return !k.Retired.IsZero() })); n != 1 {
-		t.Errorf("rotation: %d active keys", n)
-	}
-	race(nil, func(i int) error {
-		c := iam.UserChange{Name: new("named")}
-		if i%2 == 0 {
-			c = iam.UserChange{Email: new("mail")}
-		}
-		_, err := s.UpdateUser(ctx(), id, c)
-		return err
-	})
-	u, err := s.User(ctx(), id)
-	ok(t, err)
-	if u.Name != "named" || u.Email != "mail" {
-		t.Errorf("an update was lost: %+v", u)
-	}
-	race(iam.ErrDisabled, func(i int) error {
-		if i == 0 {
-			return s.DisableUser(ctx(), id)
-		}
-		return s.CreateAPIKey(ctx(), key(fmt.Sprint("race-", i), id))
-	})
-	left, err := s.APIKeys(ctx(), id)
-	ok(t, err)
-	if len(left) != 0 {
-		t.Errorf("%d keys survived the disabling of their user", len(left))
-	}
-	admins, err := s.Users(ctx(), "default")
-	ok(t, err)
-	second := user("second", "default", "second", iam.RoleAdmin)
-	ok(t, s.CreateUser(ctx(), second))
-	race(iam.ErrLastAdmin, func(i int) error {
-		return s.DisableUser(ctx(), []string{admins[0].ID, second.ID}[i%2])
-	})
-	admins, err = s.Users(ctx(), "default")
-	ok(t, err)
-	if len(admins) != 2 || admins[0].Administers() == admins[1].Administers() {
-		t.Errorf("of two administrators who were disabled at once there are left: %+v", admins)
-	}
-	race(iam.ErrNotFound, func(i int) error {
-		if i == 0 {
-			return s.DeleteUser(ctx(), id)
-		}
-		_, err := s.UpdateUser(ctx(), id, iam.UserChange{Name: new("ghost")})
-		return err
-	})
-	_, err = s.User(ctx(), id)
-	want(t, err, iam.ErrNotFound)
 }
