@@ -3,19 +3,32 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/fasthttp/websocket"
+
+	"sluice/iam/cassandra/nodetest"
 )
 
 // TestExampleSessionEndToEnd is the session of iam.md section 12 through the front
 // door of a gateway with an embedded IAM, over REST and the socket. The step at
 // which the reference fails for want of the right signing key (D3) succeeds.
 func TestExampleSessionEndToEnd(t *testing.T) {
-	c := embedded(t, onBroker(t)...)
-	c.Service.BootstrapMode = "bootstrap"
-	base, _ := serveGateway(t, c)
+	for store, more := range map[string]func() []string{
+		"file":      func() []string { return nil },
+		"Cassandra": func() []string { return append(onCassandra(nodetest.Shared(t)), "--iam-store=cassandra") },
+	} {
+		t.Run(store, func(t *testing.T) {
+			c := embedded(t, slices.Concat(onBroker(t), more(), []string{"--bootstrap-mode=bootstrap"})...)
+			base, _ := serveGateway(t, c)
+			exampleSession(t, base)
+		})
+	}
+}
+
+func exampleSession(t *testing.T, base string) {
 	ask := func(what string, want int, url, key, body string) map[string]any {
 		t.Helper()
 		status, reply := post(t, base+"/api/v1/"+url, key, body)

@@ -28,7 +28,8 @@ SIGINT it becomes unready, stops accepting, lets running calls finish within
 With --iam embedded it also is the platform's IAM service, and keeps users and
 keys in a file (--iam-store). The first administrator's API key is then written
 to a file beside it, unless --bootstrap-token gives one. Only one gateway of a
-platform can do so: it refuses to serve where another IAM service answers.
+platform can do so: it refuses to serve where another IAM service answers. With
+--iam-store cassandra several can: those that share the store serve side by side.
 
 ` + configHelp,
 		Args: cobra.NoArgs,

@@ -17,12 +17,18 @@ func newIAMCommand() *cobra.Command {
 		Short: "Run the IAM service for a platform on RabbitMQ",
 		Long: `Serve users, workspaces, API keys, passwords and the key that signs tokens, in
 the place of the reference's iam-svc. Records are kept in one file that one
-process at a time may use (--store), readable by its owner only.
+process at a time may use (--store), readable by its owner only, or in Cassandra
+(--store cassandra), in the reference's own tables. If only a Cassandra host is
+named (--cassandra-host, CASSANDRA_HOST), or another --cassandra option is on the
+command line, that means Cassandra too.
 
-Without a broker it runs, waits for it, and heals by itself. It refuses to serve
-where another IAM service already answers: replicas need a store that they
-share. Anybody who may publish on its request queue can do anything, and
-anybody who may read its replies sees secrets: restrict both at the broker.
+Without a broker, or without Cassandra, it runs, waits, and heals by itself:
+/healthz and /readyz on the metrics port tell. Replicas that share a store in
+Cassandra and one --id serve side by side; where any other IAM service answers it
+refuses to serve. Never run it and the reference's service at the same time.
+
+Anybody who may publish on its request queue can do anything, and anybody who may
+read its replies sees secrets: restrict both at the broker.
 
 ` + configHelp,
 		Args: cobra.NoArgs,

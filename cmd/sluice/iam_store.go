@@ -65,8 +65,7 @@ func (o *openedStore) openCassandra(s *CassandraStore, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	o.Store, _ = any(store).(iam.Store) // until it is one
-	o.away = store
+	o.Store, o.away = store, store
 	return nil
 }
 
