@@ -10,14 +10,20 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// loadService is loadConfig for `sluice iam`.
+// loadService is loadIAM in bootstrap mode, unless args say otherwise.
 func loadService(t *testing.T, args []string, env map[string]string, yaml string) (*Config, error) {
+	t.Helper()
+	return loadIAM(t, append([]string{"--bootstrap-mode=bootstrap"}, args...), env, yaml)
+}
+
+// loadIAM is loadConfig for `sluice iam`.
+func loadIAM(t *testing.T, args []string, env map[string]string, yaml string) (*Config, error) {
 	t.Helper()
 	c := iamServiceConfig()
 	flags := pflag.NewFlagSet("iam", pflag.ContinueOnError)
 	l := newLoader(serviceOptions(c), flags, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 	c.origins = l.origins
-	if err := flags.Parse(append([]string{"--bootstrap-mode=bootstrap"}, args...)); err != nil {
+	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
 	if yaml != "" {
@@ -70,6 +76,34 @@ func TestWhichStore(t *testing.T) {
 	}
 	if c, _, err := loadConfig(t, append(args, "--iam-store=cassandra"), host, ""); err != nil || c.Service.Store != storeInCassandra {
 		t.Errorf("a gateway's store in Cassandra: %v, %v", c, err)
+	}
+}
+
+// TestLaterVariables: TrustGraph 2.8 passes the bootstrap arguments in variables of
+// its own.
+func TestLaterVariables(t *testing.T) {
+	secret := writeFile(t, "token", "tg_from_a_file_0123\n")
+	for _, row := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{map[string]string{"IAM_BOOTSTRAP_MODE": "bootstrap"}, "bootstrap "},
+		{map[string]string{"IAM_BOOTSTRAP_MODE": "token", "IAM_BOOTSTRAP_TOKEN": "tg_0123456789abcdef"}, "token tg_0123456789abcdef"},
+		{map[string]string{"IAM_BOOTSTRAP_MODE": "token", "IAM_BOOTSTRAP_TOKEN_FILE": secret}, "token tg_from_a_file_0123"},
+		{map[string]string{"IAM_BOOTSTRAP_MODE": "token", "SLUICE_BOOTSTRAP_MODE": "bootstrap"}, "bootstrap "},
+	} {
+		c, err := loadIAM(t, nil, row.env, "")
+		if err != nil {
+			t.Errorf("%v: %v", row.env, err)
+			continue
+		}
+		if got := c.Service.BootstrapMode + " " + c.Service.BootstrapToken; got != row.want {
+			t.Errorf("%v: %s, want %s", row.env, got, row.want)
+		}
+	}
+	_, err := loadIAM(t, nil, map[string]string{"IAM_BOOTSTRAP_MODE": "maybe"}, "")
+	if err == nil || !strings.HasPrefix(err.Error(), "environment variable IAM_BOOTSTRAP_MODE: must be one of") {
+		t.Error(err)
 	}
 }
 
@@ -155,14 +189,22 @@ func TestReplicationReadsBack(t *testing.T) {
 
 func TestStoreIsLogged(t *testing.T) {
 	var logged output
-	c, err := loadService(t, []string{"--cassandra-tls=unverified"}, map[string]string{"CASSANDRA_USERNAME": "u", "CASSANDRA_PASSWORD": "hunter2"}, "")
+	c, err := loadService(t, []string{"--cassandra-tls=unverified", "--cassandra-host=127.0.0.1:1"}, map[string]string{"CASSANDRA_USERNAME": "u", "CASSANDRA_PASSWORD": "hunter2"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.LogLevel = slog.LevelInfo
-	logStore(c, newLogger(c, &logged))
+	log := newLogger(c, &logged)
+	logStore(c, log)
+	store, err := openStore(c, log, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
 	text := logged.String()
-	for _, part := range []string{"cassandra, keyspace iam", "chosen_by=--cassandra-tls", "checks no certificate"} {
+	for _, part := range []string{"cassandra, keyspace iam", "chosen_by=--cassandra-host", "checks no certificate"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q in %s", part, text)
 		}

@@ -127,6 +127,6 @@ func importStore(cmd *cobra.Command, c *Config, from string) error {
 	if err := errors.Join(err, store.Close()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "imported %d records\n", n)
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "imported %d records into %s\n", n, storeName(c))
 	return err
 }

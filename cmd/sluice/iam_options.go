@@ -78,8 +78,8 @@ func storeOptions(c *Config, prefix string) []option {
 
 func bootstrapOptions(c *Config) []option {
 	return []option{
-		{name: "bootstrap-mode", value: choice(&c.Service.BootstrapMode, string(iam.ModeToken), string(iam.ModeBootstrap)), help: "how the first administrator comes about: token (an API key chosen here) or bootstrap (whoever asks first)"},
-		{name: "bootstrap-token", secret: true, value: text(&c.Service.BootstrapToken), help: "API `key` of the first administrator in token mode, tg_ and more; of no effect once there is a workspace"},
+		{name: "bootstrap-mode", later: "IAM_BOOTSTRAP_MODE", value: choice(&c.Service.BootstrapMode, string(iam.ModeToken), string(iam.ModeBootstrap)), help: "how the first administrator comes about: token (an API key chosen here) or bootstrap (whoever asks first); IAM_BOOTSTRAP_MODE is read too"},
+		{name: "bootstrap-token", later: "IAM_BOOTSTRAP_TOKEN", secret: true, value: text(&c.Service.BootstrapToken), help: "API `key` of the first administrator in token mode, tg_ and more; of no effect once there is a workspace; IAM_BOOTSTRAP_TOKEN is read too"},
 		{name: "min-password-length", env: "SLUICE_IAM_MIN_PASSWORD_LENGTH", value: integer(&c.Service.MinPasswordLength, 0, 1024), help: "`number` of characters that new passwords need; 0 asks nothing"},
 	}
 }

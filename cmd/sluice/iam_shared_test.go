@@ -59,6 +59,30 @@ func TestGatewaysShareAStore(t *testing.T) {
 	}
 }
 
+// TestReplicasStartTogether: none of them is there first, all seed the same empty
+// store, and all serve.
+func TestReplicasStartTogether(t *testing.T) {
+	const admin = "tg_0123456789abcdef"
+	broker := onBroker(t)
+	args := slices.Concat(broker, onCassandra(nodetest.Shared(t)), []string{"--bootstrap-mode=token", "--bootstrap-token=" + admin})
+	var health []string
+	for range 3 {
+		health = append(health, serveIAM(t, args...))
+	}
+	for _, base := range health {
+		until(t, "ready", func() bool { status, _ := get(t, base+"/readyz"); return status == http.StatusOK })
+	}
+	c, _, err := loadConfig(t, append(broker, "--listen=127.0.0.1", "--port=0", "--no-metrics", "--drain-timeout=1s", "--flows="+writeFile(t, "flows.yaml", testFlows)), nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, _ := serveGateway(t, c)
+	_, reply := post(t, base+"/api/v1/iam", admin, `{"operation":"list-users","workspace":"default"}`)
+	if users, _ := reply["users"].([]any); len(users) != 1 {
+		t.Errorf("users %v", reply)
+	}
+}
+
 // TestReferenceIsNotJoined: a service that answers and says nothing of a shared
 // store, as the reference's, is somebody else, even on the same keyspace.
 func TestReferenceIsNotJoined(t *testing.T) {

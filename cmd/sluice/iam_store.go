@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,9 @@ func (o *openedStore) openCassandra(s *CassandraStore, log *slog.Logger) error {
 		return err
 	}
 	o.Store, o.away = store, store
+	if s.TLS == tlsUnverified {
+		cmp.Or(log, slog.Default()).Warn("whoever answers as Cassandra is believed: --cassandra-tls=unverified checks no certificate")
+	}
 	return nil
 }
 
@@ -147,12 +151,5 @@ func storeName(c *Config) string {
 
 // logStore says which store it is, and why.
 func logStore(c *Config, log *slog.Logger) {
-	by := c.Service.ChosenBy
-	if by == "" {
-		by = "default"
-	}
-	log.Info("IAM store", "store", storeName(c), "chosen_by", by)
-	if c.Service.Store == storeInCassandra && c.Service.Cassandra.TLS == tlsUnverified {
-		log.Warn("whoever answers as Cassandra is believed: --cassandra-tls=unverified checks no certificate")
-	}
+	log.Info("IAM store", "store", storeName(c), "chosen_by", cmp.Or(c.Service.ChosenBy, "default"))
 }

@@ -13,6 +13,7 @@ import (
 type option struct {
 	name, short string
 	env         string // "" means SLUICE_ and the name in capitals
+	later       string // the reference's variable for it since 2.8, if env is ours
 	help        string // pflag's format: `quoted` names the argument
 	value       pflag.Value
 	secret      bool // also --name-file, ENV_FILE and the key name-file; masked

@@ -196,10 +196,16 @@ func (l *loader) flagSource() source {
 // of those names.
 func (l *loader) envSource() source {
 	name := func(o *option, file bool) string {
+		suffix := ""
 		if file {
-			return o.variable() + "_FILE"
+			suffix = "_FILE"
 		}
-		return o.variable()
+		if ours, _ := l.lookup(o.variable() + suffix); ours == "" && o.later != "" {
+			if theirs, _ := l.lookup(o.later + suffix); theirs != "" {
+				return o.later + suffix
+			}
+		}
+		return o.variable() + suffix
 	}
 	return source{
 		texts: func(o *option, file bool) []string {
