@@ -20,8 +20,8 @@ run: ## gateway with embedded bus, IAM and demo services on 127.0.0.1:8088
 	$(GO) run ./cmd/sluice dev
 
 .PHONY: test
-test: ## all tests with the race detector, then the allocation guards; starts a private RabbitMQ, installs clients
-	scripts/clients run -- scripts/rabbitmq run -- $(GO) test -race -count=1 -timeout 15m ./...
+test: ## all tests with the race detector, then the allocation guards; starts a private RabbitMQ and Cassandra, installs clients
+	scripts/clients run -- scripts/rabbitmq run -- scripts/cassandra run -- $(GO) test -race -count=1 -timeout 15m ./...
 	$(MAKE) guard
 
 .PHONY: guard
