@@ -36,7 +36,7 @@ func (s *Store) cas(ctx context.Context, text string, args ...any) (applied, dou
 		}
 		doubtful = true
 		// Others who contend for the row must not come back at the same moment.
-		if sleep(ctx, pause/2+rand.N(pause)) != nil {
+		if sleep(ctx, pause/2+rand.N(pause)) != nil || s.life.Err() != nil {
 			return false, true, err
 		}
 	}

@@ -34,6 +34,9 @@ func (s *Store) connect() {
 			s.publish(session)
 			return
 		}
+		if s.life.Err() != nil {
+			return
+		}
 		s.note(err)
 		if sleep(s.life, pause) != nil {
 			return

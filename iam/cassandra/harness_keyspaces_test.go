@@ -49,31 +49,41 @@ func (k *keyspaces) borrow(t testing.TB, node *nodetest.Node) string {
 		k.free = k.free[:n-1]
 		return name
 	}
-	name := "t_" + strings.ToLower(rand.Text())
+	name := "t_" + newName()
 	k.all = append(k.all, name)
-	k.drop = func(names []string) error {
-		session, err := administer(node)
-		if err != nil {
+	k.drop = func(names []string) error { return dropKeyspaces(node, names...) }
+	return name
+}
+
+// newName is one that nobody uses.
+func newName() string { return strings.ToLower(rand.Text()) }
+
+// newKeyspace is for tests whose keyspace is not handed on: it is dropped.
+func newKeyspace(t testing.TB, node *nodetest.Node) string {
+	t.Helper()
+	name := "t_" + newName()
+	t.Cleanup(func() { ok(t, dropKeyspaces(node, name)) })
+	return name
+}
+
+func dropKeyspaces(node *nodetest.Node, names ...string) error {
+	session, err := administer(node)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	for _, name := range names {
+		if err := session.Query(`DROP KEYSPACE IF EXISTS ` + name).Exec(); err != nil {
 			return err
 		}
-		defer session.Close()
-		for _, name := range names {
-			if err := session.Query(`DROP KEYSPACE IF EXISTS ` + name).Exec(); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
-	return name
+	return nil
 }
 
 // giveBack empties a store's keyspace for the next test.
 func (k *keyspaces) giveBack(t testing.TB, s *Store) {
 	t.Helper()
-	b := behind{t, s}
-	for _, tab := range tables {
-		b.wipe(tab)
-	}
+	(behind{t, s}).wipeAll()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.free = append(k.free, s.o.Keyspace)

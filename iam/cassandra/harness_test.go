@@ -10,6 +10,7 @@ import (
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
 	"sluice/iam"
 	"sluice/iam/cassandra/nodetest"
 )
@@ -97,7 +98,7 @@ func (b behind) exec(text string, args ...any) {
 		err = query.Exec()
 	}
 	if err != nil {
-		b.t.Fatal(err)
+		b.t.Error(err) // not Fatal: this may be any goroutine
 	}
 }
 
@@ -113,6 +114,13 @@ func (b behind) rows(text string, args ...any) []map[string]any {
 		b.t.Fatal(err)
 	}
 	return out
+}
+
+func (b behind) wipeAll() {
+	b.t.Helper()
+	for _, tab := range tables {
+		b.wipe(tab)
+	}
 }
 
 // wipe deletes the rows of a table.

@@ -48,11 +48,25 @@ func (s *Store) exclusively(ctx context.Context, fn func(context.Context) error)
 		return ctx.Err()
 	}
 	l := &lease{store: s, owner: rand.Text()}
-	defer l.release(ctx) // even if take fails: it may have done so after the fact
 	if err := l.take(ctx); err != nil {
+		l.release(ctx) // it may have been taken without an answer
 		return err
 	}
+	err := l.work(ctx, fn)
+	if outcomeKnown(err) {
+		l.release(ctx)
+	}
+	return err
+}
 
+// outcomeKnown is false when a write may still be under way in the cluster. Then
+// the lease is left to run out, so that nobody decides anything before that.
+func outcomeKnown(err error) bool {
+	return !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.Canceled)
+}
+
+// work runs fn while the lease is kept.
+func (l *lease) work(ctx context.Context, fn func(context.Context) error) error {
 	work, cancel := context.WithCancelCause(ctx)
 	kept := make(chan struct{})
 	go func() {
@@ -79,7 +93,7 @@ func (l *lease) take(ctx context.Context) error {
 			`INSERT INTO iam_users_by_username (workspace, username, user_id) VALUES (?, ?, ?) IF NOT EXISTS USING TTL ?`,
 			leaseWorkspace, leaseName, l.owner, leaseTTL)
 		if err == nil && won {
-			return nil
+			return l.refresh(ctx)
 		}
 		if err == nil {
 			err = sleep(ctx, leasePause+mathrand.N(leasePause))
@@ -99,9 +113,17 @@ func (l *lease) ours(ctx context.Context) func() (bool, error) {
 	return l.store.holds(ctx, &iam.User{Workspace: leaseWorkspace, Username: leaseName, ID: l.owner})
 }
 
+// refresh renews a lease that was long in coming.
+func (l *lease) refresh(ctx context.Context) error {
+	if time.Since(l.since) > leaseRenewal && !l.renew(ctx) {
+		return errLeaseLost
+	}
+	return nil
+}
+
 // keep renews the lease until ctx ends, and ends ctx when that fails.
 func (l *lease) keep(ctx context.Context, lost context.CancelCauseFunc) {
-	for sleep(ctx, leaseRenewal) == nil {
+	for sleep(ctx, min(l.store.renewal, time.Until(l.since.Add(leaseWork)))) == nil {
 		if !l.renew(ctx) && ctx.Err() == nil {
 			lost(errLeaseLost)
 			return

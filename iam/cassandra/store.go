@@ -40,6 +40,7 @@ type Store struct {
 	end            context.CancelFunc
 	connected      chan struct{} // closed when connect has ended
 	patience       time.Duration // claimPatience, but for tests
+	renewal        time.Duration // leaseRenewal, but for tests
 	// meddle, in tests, stands between the store and its conditional statements.
 	meddle func(context.Context, *gocql.Query) (bool, error)
 
@@ -71,7 +72,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		o: o, log: cmp.Or(o.Logger, slog.Default()), quorum: gocql.Quorum, serial: gocql.Serial,
 		life: life, end: end, connected: make(chan struct{}), checking: make(chan struct{}, 1),
-		leasing: make(chan struct{}, 1), patience: claimPatience,
+		leasing: make(chan struct{}, 1), patience: claimPatience, renewal: leaseRenewal,
 	}
 	if o.LocalQuorum {
 		s.quorum, s.serial = gocql.LocalQuorum, gocql.LocalSerial
