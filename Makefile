@@ -15,6 +15,24 @@ help: ## list the targets
 build: ## compile the sluice binary into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
+PREFIX ?= /usr/local
+BINDIR  = $(DESTDIR)$(PREFIX)/bin
+MANDIR  = $(DESTDIR)$(PREFIX)/share/man/man1
+
+.PHONY: install
+install: build ## sluice, tg with its links and manual pages below PREFIX (/usr/local)
+	install -d "$(BINDIR)" "$(MANDIR)"
+	install -m 755 bin/sluice bin/tg "$(BINDIR)"
+	for name in $$(bin/tg links); do ln -sf tg "$(BINDIR)/$$name" || exit 1; done
+	bin/tg man "$(MANDIR)"
+
+.PHONY: uninstall
+uninstall: ## remove what install put there
+	for link in "$(BINDIR)"/tg-*; do \
+	  if [ "$$(readlink "$$link")" = tg ]; then rm -f "$$link" "$(MANDIR)/$${link##*/}.1"; fi; \
+	done
+	rm -f "$(BINDIR)/sluice" "$(BINDIR)/tg" "$(MANDIR)/tg.1" "$(MANDIR)/tg-version.1" "$(MANDIR)/tg-completion.1"
+
 .PHONY: run
 run: ## gateway with embedded bus, IAM and demo services on 127.0.0.1:8088
 	$(GO) run ./cmd/sluice dev

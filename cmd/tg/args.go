@@ -30,6 +30,7 @@ type word struct {
 	flag   *pflag.Flag // the flag it is; nil when there is none
 	bound  bool        // value stands in the same argument
 	value  string
+	help   bool // -h stood in the same argument
 	mark   bool // the first --
 }
 
@@ -54,9 +55,9 @@ func parseArgs(flags *pflag.FlagSet, args []string) ([]string, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case w.flag.Name == "help":
+		case w.help || w.flag.Name == "help":
 			return []string{"--help"}, nil
-		case !w.bound && !isSwitch(w.flag):
+		case !w.bound:
 			words = words[len(values):]
 		}
 		given[w.flag.Name] = values
@@ -77,7 +78,7 @@ func (w word) take(rest []word) ([]string, error) {
 	case isSwitch(w.flag) && w.bound:
 		return nil, fmt.Errorf("argument %s: ignored explicit argument '%s'", spelled(w.flag), w.value)
 	case isSwitch(w.flag):
-		return []string{"true"}, nil
+		return []string{}, nil
 	case w.bound:
 		return []string{w.value}, nil
 	}
@@ -121,6 +122,10 @@ func missing(flags *pflag.FlagSet, given map[string][]string) (names []string) {
 
 func canonical(flags *pflag.FlagSet, given map[string][]string) (out []string) {
 	flags.VisitAll(func(f *pflag.Flag) {
+		if isSwitch(f) && given[f.Name] != nil {
+			out = append(out, "--"+f.Name)
+			return
+		}
 		for _, value := range given[f.Name] {
 			out = append(out, "--"+f.Name+"="+value)
 		}
@@ -193,15 +198,20 @@ func matching(flags *pflag.FlagSet, prefix string, ours bool) (names []string) {
 	return names
 }
 
-// short resolves -u, -uVALUE and -u=VALUE. Behind -h, which takes no value, more
-// short flags may follow.
+// short resolves -u, -uVALUE and -u=VALUE. Behind -h, which takes no value, another
+// short flag may follow.
 func (w *word) short(flags *pflag.FlagSet) {
 	w.flag = flags.ShorthandLookup(w.text[1:2])
-	if w.flag == nil || len(w.text) == 2 {
+	if w.flag == nil {
 		return
 	}
-	w.value, w.bound = strings.TrimPrefix(w.text[2:], "="), true
-	if w.flag.Name == "help" && flags.ShorthandLookup(w.text[2:3]) != nil {
-		w.bound = false
+	w.value, w.bound = strings.TrimPrefix(w.text[2:], "="), len(w.text) > 2
+	for isSwitch(w.flag) && w.value != "" {
+		next := flags.ShorthandLookup(w.value[:1])
+		if next == nil {
+			return // an explicit argument of a flag that takes none
+		}
+		w.flag, w.value, w.help = next, w.value[1:], true
+		w.bound = w.value != ""
 	}
 }

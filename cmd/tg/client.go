@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// maxReplyBytes bounds what is kept of a reply; a list of a million users fits.
-const maxReplyBytes = 256 << 20
+// maxReplyBytes bounds what is kept of a reply; a list of 200,000 users fits.
+const maxReplyBytes = 64 << 20
 
 const maxRedirects = 10
 

@@ -63,10 +63,13 @@ func weekDateLength(s string) int {
 	for digits < len(s) && isDigit(s[digits]) {
 		digits++
 	}
-	if digits < 9 {
+	switch {
+	case digits < 9:
 		return digits
+	case digits%2 == 0:
+		return 7
 	}
-	return 8 - (digits+1)%2
+	return 8
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -40,6 +40,7 @@ func (a *app) command(use, short, long string) (*cobra.Command, *gateway) {
 	if !ok {
 		url = defaultURL
 	}
+	flags.BoolP("help", "h", false, "print this text")
 	flags.StringVarP(&g.url, "api-url", "u", url, "`URL` of the gateway (env TRUSTGRAPH_URL)")
 	flags.Lookup("api-url").DefValue = redact(url)
 	flags.Var(&g.output, "output", "print `text`, or json: the server's records as one document on standard output")

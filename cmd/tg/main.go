@@ -80,7 +80,6 @@ func (a *app) execute(name string, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	if cmd != nil {
-		cmd.InitDefaultHelpFlag()
 		flags, err := parseArgs(cmd.Flags(), rest)
 		if err != nil {
 			return a.refuse(cmd, err)

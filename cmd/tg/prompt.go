@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 // maxSecretBytes bounds what a file with a password or token may hold.
@@ -16,24 +15,6 @@ const maxSecretBytes = 64 << 10
 
 // errNoAnswer has no text: that is what scripts see of a prompt at the end of input.
 var errNoAnswer = errors.New("")
-
-// terminal is where somebody can be asked without being overlooked.
-type terminal struct {
-	in  *os.File
-	out io.Writer
-}
-
-// openTerminal opens the controlling terminal, which may be there although all
-// streams are redirected.
-func openTerminal() (*terminal, error) {
-	if tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0); err == nil {
-		return &terminal{tty, tty}, nil
-	}
-	if term.IsTerminal(int(os.Stdin.Fd())) {
-		return &terminal{os.Stdin, os.Stderr}, nil
-	}
-	return nil, errors.New("no terminal")
-}
 
 // ask asks for a secret: on the terminal without echo, or else it reads a line of
 // standard input. With again, it is asked for twice on a terminal, because nobody
@@ -44,34 +25,26 @@ func (a *app) ask(prompt, again string) (string, error) {
 		fmt.Fprintf(a.err, "Warning: Password input may be echoed.\n%s", prompt)
 		return a.readLine(errNoAnswer)
 	}
-	defer tty.in.Close()
-	first, err := a.askHidden(tty, prompt)
+	defer tty.file.Close()
+	restore, err := tty.state()
+	if err != nil {
+		return "", err
+	}
+	a.restore.Store(&restore)
+	defer a.restore.Store(nil)
+	defer restore()
+	if err := tty.hide(); err != nil {
+		return "", err
+	}
+	first, err := tty.askHidden(prompt)
 	if err != nil || again == "" {
 		return first, err
 	}
-	second, err := a.askHidden(tty, again)
+	second, err := tty.askHidden(again)
 	if err == nil && first != second {
 		err = errors.New("the passwords differ; nothing was changed")
 	}
 	return first, err
-}
-
-func (a *app) askHidden(tty *terminal, prompt string) (string, error) {
-	fd := int(tty.in.Fd())
-	state, err := term.GetState(fd)
-	if err != nil {
-		return "", err
-	}
-	restore := func() { _ = term.Restore(fd, state) }
-	a.restore.Store(&restore)
-	defer a.restore.Store(nil)
-	fmt.Fprint(tty.out, prompt)
-	answer, err := term.ReadPassword(fd)
-	fmt.Fprintln(tty.out)
-	if errors.Is(err, io.EOF) {
-		err = errNoAnswer
-	}
-	return string(answer), err
 }
 
 // readLine reads a line of standard input; atEnd is the error when there is none.

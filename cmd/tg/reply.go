@@ -36,15 +36,16 @@ func (g *gateway) ask(path string, body object) (*reply, error) {
 	}
 	var r record
 	isObject := json.Unmarshal(raw, &r) == nil && r != nil
+	refusal, refused := r["error"]
 	switch {
 	case status != http.StatusOK && isObject:
-		return nil, fmt.Errorf("HTTP %d: %s", status, errorText(r["error"]))
+		return nil, fmt.Errorf("HTTP %d: %s", status, errorText(refusal))
 	case status != http.StatusOK:
 		return nil, fmt.Errorf("HTTP %d: %s", status, raw)
 	case !isObject:
 		return nil, notJSON(raw)
-	case r["error"] != nil:
-		return nil, errors.New(errorText(r["error"]))
+	case refused:
+		return nil, errors.New(errorText(refusal))
 	}
 	return &reply{r, raw}, nil
 }

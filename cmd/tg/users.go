@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -207,17 +208,20 @@ unless --yes is given; any answer but yes changes nothing, with exit code 0.`)
 
 // confirm asks for a yes. Where standard output is to be JSON, it asks elsewhere.
 func (g *gateway) confirm(question string) (bool, error) {
-	var to interface{ Write([]byte) (int, error) } = g.out
+	to := io.Writer(g.out)
 	if g.json {
 		to = g.err
 	}
 	fmt.Fprint(to, question)
 	answer, err := g.readLine(errors.New("EOF when reading a line"))
-	if err != nil || strings.TrimSpace(answer) == "yes" {
-		return err == nil, err
+	if err != nil {
+		return false, err
 	}
-	fmt.Fprintln(to, "Aborted.")
-	return false, nil
+	if strings.TrimSpace(answer) != "yes" {
+		fmt.Fprintln(to, "Aborted.")
+		return false, nil
+	}
+	return true, nil
 }
 
 func newResetPassword(a *app) *cobra.Command {
