@@ -12,7 +12,7 @@ import (
 const (
 	// casPatience is how long an outcome is sought that a node did not tell.
 	casPatience = 15 * time.Second
-	casPause    = 20 * time.Millisecond
+	casPause    = 5 * time.Millisecond
 	maxCASPause = time.Second
 	tidyLimit   = 5 * time.Second
 )

@@ -1,7 +1,9 @@
 package cassandra
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -15,40 +17,64 @@ import (
 // (iam.md section 3.2).
 func TestReadsTheReferencesRows(t *testing.T) {
 	s := newStore(t)
-	b := behind{t, s}
+	b, v := behind{t, s}, readVectors(t)
+	hash, key, pair := v.PasswordHash[0].Stored, v.APIKey[0], v.SigningKeys[0]
 	b.exec(`INSERT INTO iam_workspaces (id, name, enabled, created) VALUES ('acme', 'Acme', null, '2026-11-21 17:42:33.752+0000')`)
 	b.exec(`INSERT INTO iam_users (id, workspace, username, name, email, password_hash, roles, enabled, must_change_password, created)
-		VALUES ('u1', 'acme', 'ann', 'Ann', '', 'pbkdf2-sha256$1$c2FsdA==$aGFzaA==', {'writer', 'admin'}, true, null, '2026-11-21 17:42:33.752+0000')`)
+		VALUES ('u1', 'acme', 'ann', 'Ann', '', ?, {'writer', 'admin'}, true, null, '2026-11-21 17:42:33.752+0000')`, hash)
 	b.exec(`INSERT INTO iam_users (id, workspace, username, name, email, password_hash, roles, enabled, must_change_password, created)
 		VALUES ('u2', 'acme', 'bob', null, null, null, {}, null, null, null)`)
 	b.exec(`INSERT INTO iam_users_by_username (workspace, username, user_id) VALUES ('acme', 'ann', 'u1')`)
 	b.exec(`INSERT INTO iam_api_keys (key_hash, id, user_id, name, prefix, expires, created, last_used)
-		VALUES ('h', 'k', 'u1', 'laptop', 'tg_abcd', null, '2026-11-21 17:42:33.752+0000', null)`)
-	b.exec(`INSERT INTO iam_signing_keys (kid, private_pem, public_pem, created, retired) VALUES ('s', 'private', 'public', '2026-11-21 17:42:33.752+0000', null)`)
+		VALUES (?, 'k', 'u1', 'laptop', ?, null, '2026-11-21 17:42:33.752+0000', null)`, key.Hash, key.Prefix)
+	b.exec(`INSERT INTO iam_signing_keys (kid, private_pem, public_pem, created, retired) VALUES (?, ?, ?, '2026-11-21 17:42:33.752+0000', null)`,
+		pair.KID, pair.PrivatePEM, pair.PublicPEM)
 
 	w, err := s.Workspace(t.Context(), "acme")
 	same(t, w, iam.Workspace{ID: "acme", Name: "Acme", Created: start}, err)
 	users, err := s.Users(t.Context(), "acme")
 	ann := iam.User{
-		ID: "u1", Workspace: "acme", Username: "ann", Name: "Ann", PasswordHash: "pbkdf2-sha256$1$c2FsdA==$aGFzaA==",
+		ID: "u1", Workspace: "acme", Username: "ann", Name: "Ann", PasswordHash: hash,
 		Roles: []string{"admin", "writer"}, Enabled: true, Created: start,
 	}
 	same(t, users, []iam.User{ann, {ID: "u2", Workspace: "acme", Username: "bob"}}, err)
 	id, err := s.UserID(t.Context(), "acme", "ann")
 	same(t, id, "u1", err)
-	key, err := s.APIKeyByID(t.Context(), "k")
-	same(t, key, iam.APIKey{Hash: "h", ID: "k", UserID: "u1", Name: "laptop", Prefix: "tg_abcd", Created: start}, err)
+	laptop, err := s.APIKeyByID(t.Context(), "k")
+	same(t, laptop, iam.APIKey{Hash: key.Hash, ID: "k", UserID: "u1", Name: "laptop", Prefix: key.Prefix, Created: start}, err)
 	signing, err := s.EnsureSigningKey(t.Context(), testSigningKey("new", start.Add(time.Hour)))
-	same(t, signing, iam.SigningKey{KID: "s", PrivatePEM: "private", PublicPEM: "public", Created: start}, err)
+	same(t, signing, iam.SigningKey{KID: pair.KID, PrivatePEM: pair.PrivatePEM, PublicPEM: pair.PublicPEM, Created: start}, err)
 
 	// And they can be changed as if they were ours.
-	ok(t, s.TouchAPIKeys(t.Context(), []iam.KeyUse{{Hash: "h", At: start}}))
-	key, err = s.APIKey(t.Context(), "h")
-	same(t, key.LastUsed, start, err)
+	ok(t, s.TouchAPIKeys(t.Context(), []iam.KeyUse{{Hash: key.Hash, At: start}}))
+	laptop, err = s.APIKey(t.Context(), key.Hash)
+	same(t, laptop.LastUsed, start, err)
 	w, err = s.UpdateWorkspace(t.Context(), "acme", iam.WorkspaceChange{Enabled: new(true)})
 	same(t, w.Enabled, true, err)
 	ok(t, s.SetPassword(t.Context(), "u2", "", "hash", true))
 	ok(t, s.DeleteUser(t.Context(), "u2"))
+}
+
+// vectors are values that the reference has made.
+type vectors struct {
+	PasswordHash []struct{ Stored string } `json:"password_hash"`
+	APIKey       []struct {
+		Hash   string `json:"key_hash"`
+		Prefix string
+	} `json:"api_key"`
+	SigningKeys []struct {
+		KID        string
+		PrivatePEM string `json:"private_pem"`
+		PublicPEM  string `json:"public_pem"`
+	} `json:"signing_keys"`
+}
+
+func readVectors(t *testing.T) (v vectors) {
+	t.Helper()
+	text, err := os.ReadFile("../testdata/iam-crypto.json")
+	ok(t, err)
+	ok(t, json.Unmarshal(text, &v))
+	return v
 }
 
 func same(t *testing.T, got, wanted any, err error) {
