@@ -1,9 +1,13 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -170,9 +174,10 @@ func TestReplyIsBounded(t *testing.T) {
 // client's certificate.
 func TestEncrypted(t *testing.T) {
 	end := newStub(t, ok(`{}`))
-	s := httptest.NewTLSServer(end)
+	s := httptest.NewUnstartedServer(end)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of clients that do not trust it
+	s.StartTLS()
 	defer s.Close()
-	s.Config.ErrorLog = nil
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(bundle, block, 0o600); err != nil {
@@ -209,6 +214,34 @@ func TestEncrypted(t *testing.T) {
 	u.env["REQUESTS_CA_BUNDLE"] = "/none"
 	if got := u.calls("tg-list-users"); got.code != exitOK {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestClientCertificate: the server asks for one; its key may stand in a file of
+// its own.
+func TestClientCertificate(t *testing.T) {
+	s := httptest.NewUnstartedServer(newStub(t, ok(`{}`)))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	s.StartTLS()
+	defer s.Close()
+	pair := s.TLS.Certificates[0]
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}))
+	key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	cert, both := secretFile(t, block), secretFile(t, block+key)
+	for flags, want := range map[string]int{
+		"":               exitFailure,
+		"--cert " + both: exitOK,
+		"--cert " + cert + " --cert-key " + secretFile(t, key): exitOK,
+		"--cert " + cert: exitFailure,
+	} {
+		if got := (&user{}).calls(words("tg-list-users -u " + s.URL + " --cacert " + cert + " " + flags)...); got.code != want {
+			t.Errorf("%q: %+v", flags, got)
+		}
 	}
 }
 

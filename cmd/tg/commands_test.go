@@ -71,6 +71,11 @@ func TestCommands(t *testing.T) {
 		{`tg-list-workspaces`, iamRoute, `{"operation":"list-workspaces"}`, `{}`, "No workspaces.\n", ""},
 
 		// Beyond the reference.
+		{`tg-get-user --user-id U1 -w acme --json`, iamRoute, `{"operation":"get-user","user_id":"U1","workspace":"acme"}`,
+			`{"user":{}}`, "{}\n", ""},
+		{`tg-get-workspace --workspace-id acme --json`, iamRoute,
+			`{"operation":"get-workspace","workspace_record":{"id":"acme"}}`, `{}`, "{}\n", ""},
+		{`tg-whoami --json`, iamRoute, `{"operation":"whoami"}`, `{}`, "{}\n", ""},
 		{`tg-update-user --user-id U1 --name Bob -w acme`, iamRoute,
 			`{"operation":"update-user","user_id":"U1","user":{"name":"Bob","enabled":null,"must_change_password":null},"workspace":"acme"}`,
 			user, "Updated user U1\n", ""},

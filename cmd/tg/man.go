@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -71,19 +73,38 @@ func newCompletion(a *app) *cobra.Command {
 }
 
 // printCompletion prints cobra's script. It calls whichever program stands on the
-// command line, so that the links only have to be told to use it too.
-func (a *app) printCompletion(root *cobra.Command, shell string, out io.Writer) (err error) {
-	link := ""
+// command line, so that the shell only has to be told to use it for the links too.
+func (a *app) printCompletion(root *cobra.Command, shell string, out io.Writer) error {
+	var script bytes.Buffer
+	generate := map[string]func() error{
+		"bash": func() error { return root.GenBashCompletionV2(&script, true) },
+		"zsh":  func() error { return root.GenZshCompletion(&script) },
+		"fish": func() error { return root.GenFishCompletion(&script, true) },
+	}[shell]
+	if err := generate(); err != nil {
+		return err
+	}
+	for _, link := range a.links() {
+		for _, line := range registrations(shell, script.String()) {
+			script.WriteString(strings.Replace(line, " tg", " "+link, 1) + "\n")
+		}
+	}
+	_, err := script.WriteTo(out)
+	return err
+}
+
+// registrations are what tells a shell to use the script for tg.
+func registrations(shell, script string) (lines []string) {
 	switch shell {
 	case "bash":
-		err, link = root.GenBashCompletionV2(out, true), "complete -o default -o nospace -F __start_tg %s\n"
+		return []string{"complete -o default -o nospace tg -F __start_tg"}
 	case "zsh":
-		err, link = root.GenZshCompletion(out), "compdef _tg %s\n"
-	case "fish":
-		err, link = root.GenFishCompletion(out, true), "complete -c %s -f -a '(__tg_prepare_completions; and string join \\n -- $__tg_comp_results)'\n"
+		return []string{"compdef _tg tg"}
 	}
-	for _, name := range a.links() {
-		fmt.Fprintf(out, link, name)
+	for line := range strings.Lines(script) {
+		if strings.HasPrefix(line, "complete ") && strings.Contains(line, " -c tg -n ") {
+			lines = append(lines, strings.TrimSuffix(line, "\n"))
+		}
 	}
-	return err
+	return lines
 }

@@ -18,7 +18,7 @@ func program(t *testing.T, env []string, line ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &exec.Cmd{Path: exe, Args: line, Env: append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH")}, env...)}
+	return &exec.Cmd{Path: exe, Args: line, Env: append([]string{asProgram + "=1", "GOCOVERDIR=" + t.TempDir()}, env...)}
 }
 
 // TestProgram: names that it is called by, streams, exit codes.
@@ -105,8 +105,17 @@ func TestInstallation(t *testing.T) {
 		if err != nil || !strings.Contains(string(page), ".SH SYNOPSIS") || strings.Contains(string(page), "private") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if got := u.calls("tg", "completion", "bash"); !strings.Contains(got.out, "__start_tg "+name+"\n") && name != "tg" {
-			t.Errorf("no completion of %s", name)
+	}
+	for shell, want := range map[string]string{
+		"bash": "\ncomplete -o default -o nospace tg-login -F __start_tg\n",
+		"zsh":  "\ncompdef _tg tg-login\n",
+		"fish": "\ncomplete -k -c tg-login -n '__tg_requires_order_preservation && __tg_prepare_completions' -f -a '$__tg_comp_results'\n" +
+			"complete -c tg-change-password -n '__tg_clear_perform_completion_once_result'\n" +
+			"complete -c tg-change-password -n 'not __tg_requires_order_preservation && __tg_prepare_completions' -f -a '$__tg_comp_results'\n",
+	} {
+		got := u.calls("tg", "completion", shell)
+		if got.code != exitOK || got.err != "" || !strings.Contains(got.out, want) {
+			t.Errorf("%s: %d %s, or the links are missing", shell, got.code, got.err)
 		}
 	}
 	if got := u.calls("tg", "man", "/none/such"); got.code != exitFailure {
@@ -116,11 +125,6 @@ func TestInstallation(t *testing.T) {
 		got := u.calls(words(line)...)
 		if !slices.Contains(strings.Split(got.out, "\n"), "--password-stdin\tread passwords from standard input, a line each, without asking") {
 			t.Errorf("%s: %+v", line, got)
-		}
-	}
-	for _, shell := range []string{"zsh", "fish"} {
-		if got := u.calls("tg", "completion", shell); got.code != exitOK || !strings.Contains(got.out, "tg-login") {
-			t.Errorf("%s: %d %s", shell, got.code, got.err)
 		}
 	}
 }

@@ -66,6 +66,7 @@ func TestErrors(t *testing.T) {
 		{200, `{"error":""}`, "", "IAM "},
 		{200, `{"error":null}`, "None", "IAM None"},
 		{200, `{"error":false}`, "False", "IAM False"},
+		{200, `{"error":true}`, "True", "IAM True"},
 		{200, `{"error":5.0}`, "5.0", "IAM 5.0"},
 		{200, `<html>`, "the reply is not JSON: is a gateway at --api-url?", ""},
 		{200, ``, "the reply is not JSON: is a gateway at --api-url?", ""},
