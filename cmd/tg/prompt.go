@@ -23,7 +23,11 @@ func (a *app) ask(prompt, again string) (string, error) {
 	tty, err := a.terminal()
 	if err != nil {
 		fmt.Fprintf(a.err, "Warning: Password input may be echoed.\n%s", prompt)
-		return a.readLine(errNoAnswer)
+		answer, err := a.readLine(errNoAnswer)
+		if err == nil {
+			fmt.Fprintln(a.err) // nobody pressed Enter behind the prompt
+		}
+		return answer, err
 	}
 	defer tty.file.Close()
 	restore, err := tty.state()

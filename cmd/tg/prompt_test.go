@@ -23,17 +23,17 @@ const echoed = "Warning: Password input may be echoed.\n"
 // standard error, and a line of standard input is the answer.
 func TestPromptsWithoutTerminal(t *testing.T) {
 	for _, row := range []struct{ line, stdin, body, err string }{
-		{"tg-login --username bob", "pw\n", `{"username":"bob","password":"pw"}`, echoed + "Password for bob: "},
-		{"tg-login --username bob --password ''", "pw", `{"username":"bob","password":"pw"}`, echoed + "Password for bob: "},
-		{"tg-login --username bob", " p w \r\nmore\n", `{"username":"bob","password":" p w "}`, echoed + "Password for bob: "},
-		{"tg-login --username bob", "\n", `{"username":"bob","password":""}`, echoed + "Password for bob: "},
+		{"tg-login --username bob", "pw\n", `{"username":"bob","password":"pw"}`, echoed + "Password for bob: \n"},
+		{"tg-login --username bob --password ''", "pw", `{"username":"bob","password":"pw"}`, echoed + "Password for bob: \n"},
+		{"tg-login --username bob", " p w \r\nmore\n", `{"username":"bob","password":" p w "}`, echoed + "Password for bob: \n"},
+		{"tg-login --username bob", "\n", `{"username":"bob","password":""}`, echoed + "Password for bob: \n"},
 		{"tg-create-user --username bob", "pw\n",
 			`{"operation":"create-user","user":{"username":"bob","password":"pw","roles":["reader"]}}`,
-			echoed + "Password for new user bob: User id: \nUsername: \nRoles: \n"},
+			echoed + "Password for new user bob: \nUser id: \nUsername: \nRoles: \n"},
 		{"tg-change-password", "a\nb\n", `{"current_password":"a","new_password":"b"}`,
-			echoed + "Current password: " + echoed + "New password: "},
-		{"tg-change-password --current a", "b\n", `{"current_password":"a","new_password":"b"}`, echoed + "New password: "},
-		{"tg-change-password --new b", "a\n", `{"current_password":"a","new_password":"b"}`, echoed + "Current password: "},
+			echoed + "Current password: \n" + echoed + "New password: \n"},
+		{"tg-change-password --current a", "b\n", `{"current_password":"a","new_password":"b"}`, echoed + "New password: \n"},
+		{"tg-change-password --new b", "a\n", `{"current_password":"a","new_password":"b"}`, echoed + "Current password: \n"},
 	} {
 		s := newStub(t, ok(`{}`))
 		u := at(s)

@@ -64,11 +64,14 @@ func printFields(out io.Writer, columns []column, r record) {
 	printRows(out, rows)
 }
 
-// printRows prints a table whose first row is the header.
+// printRows prints a table whose first row is the header. Blanks around a cell's
+// text are left out.
 func printRows(out io.Writer, rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
+			cell = strings.ReplaceAll(strings.TrimSpace(cell), "\r\n", "\n")
+			row[i] = cell
 			for line := range strings.SplitSeq(cell, "\n") {
 				widths[i] = max(widths[i], utf8.RuneCountInString(line))
 			}

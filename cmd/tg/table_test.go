@@ -42,7 +42,7 @@ func TestTables(t *testing.T) {
 | w  | 1e5  | yes     | c       |
 +----+------+---------+---------+
 `},
-		{"tg-list-my-workspaces", `{"workspaces":[{"id":"a\nlong line","enabled":true}]}`, `
+		{"tg-list-my-workspaces", `{"workspaces":[{"id":" a \r\nlong line\n","name":"  ","enabled":true}]}`, `
 +-----------+------+---------+---------+
 | id        | name | enabled | created |
 +-----------+------+---------+---------+
