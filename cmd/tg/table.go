@@ -55,11 +55,14 @@ func printTable(out io.Writer, columns []column, records []record) {
 	printRows(out, rows)
 }
 
-// printFields prints one record with a row for every field.
+// printFields prints one record with a row for every field that says something: a
+// gateway that was asked with an API key does not know its owner's name.
 func printFields(out io.Writer, columns []column, r record) {
 	rows := [][]string{{"field", "value"}}
 	for _, c := range columns {
-		rows = append(rows, []string{c.header, c.cell(r)})
+		if text := c.cell(r); text != "" {
+			rows = append(rows, []string{c.header, text})
+		}
 	}
 	printRows(out, rows)
 }

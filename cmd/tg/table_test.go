@@ -57,7 +57,6 @@ func TestTables(t *testing.T) {
 | id      | w     |
 | name    | W     |
 | enabled | no    |
-| created |       |
 +---------+-------+
 `},
 		{"tg-whoami", `{"user":{"id":"U","username":"bob","workspace":"acme","roles":["reader"],"enabled":true}}`, `
@@ -66,13 +65,10 @@ func TestTables(t *testing.T) {
 +-----------+--------+
 | id        | U      |
 | username  | bob    |
-| name      |        |
-| email     |        |
 | workspace | acme   |
 | roles     | reader |
 | enabled   | yes    |
 | change-pw | no     |
-| created   |        |
 +-----------+--------+
 `},
 	} {
