@@ -12,7 +12,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## compile the sluice binary into bin/
+build: ## compile sluice and tg into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
 PREFIX ?= /usr/local
