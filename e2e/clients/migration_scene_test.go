@@ -117,6 +117,7 @@ func parseTopic(t *testing.T, id string) bus.Topic {
 }
 
 // askOnBus makes a request to IAM as a deployment's own tools do, past any gateway.
+// What is there already is no failure: older releases of the reference seed more.
 func (m *migration) askOnBus(t *testing.T, body string) {
 	t.Helper()
 	answered := make(chan string, 1)
@@ -131,7 +132,7 @@ func (m *migration) askOnBus(t *testing.T, body string) {
 	}
 	select {
 	case reply := <-answered:
-		if !strings.Contains(reply, `"error": null`) {
+		if !strings.Contains(reply, `"error": null`) && !strings.Contains(reply, `"duplicate"`) {
 			t.Fatalf("%s: %s", body, reply)
 		}
 	case <-time.After(time.Minute):
