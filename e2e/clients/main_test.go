@@ -10,8 +10,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// binary is the program under test.
-var binary string
+// binary is the program under test, scratch a directory that goes when the tests end.
+var binary, scratch string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "sluice-clients-")
@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	binary = filepath.Join(dir, "sluice")
+	scratch, binary = dir, filepath.Join(dir, "sluice")
 	code := 1
 	if out, err := exec.Command("go", "build", raceFlag, "-o", binary, "sluice/cmd/sluice").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, out)

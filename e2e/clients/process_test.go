@@ -30,8 +30,14 @@ type process struct {
 // start runs the binary until the test ends, or stop is called.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startProgram(t, binary, args...)
+}
+
+// startProgram does so with another build of it.
+func startProgram(t *testing.T, program string, args ...string) *process {
+	t.Helper()
 	p := &process{name: "sluice " + args[0], ended: make(chan struct{})}
-	p.cmd = exec.Command(binary, args...)
+	p.cmd = exec.Command(program, args...)
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=halt_on_error=0"}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {

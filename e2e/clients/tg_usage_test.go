@@ -1,0 +1,118 @@
+package clients
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// fourteen are the commands that both command lines have, with the least they need.
+var fourteen = []string{
+	"bootstrap-iam", "login --username u --password p", "change-password --current c --new n",
+	"create-user --username u --password p", "list-users", "disable-user --user-id u", "enable-user --user-id u",
+	"delete-user --user-id u --yes", "reset-password --user-id u", "create-api-key --user-id u --name n",
+	"list-api-keys --user-id u", "revoke-api-key --key-id k", "create-workspace --workspace-id w", "list-workspaces",
+}
+
+// misuse are command lines that are not understood, and the last word about them.
+var misuse = [][2]string{
+	{"login", "the following arguments are required: --username"},
+	{"create-user --roles a b", "the following arguments are required: --username"},
+	{"create-api-key", "the following arguments are required: --user-id, --name"},
+	{"create-api-key --name n", "the following arguments are required: --user-id"},
+	{"list-api-keys -w acme", "the following arguments are required: --user-id"},
+	{"revoke-api-key", "the following arguments are required: --key-id"},
+	{"create-workspace --name n", "the following arguments are required: --workspace-id"},
+	{"create-user --username u --roles", "argument --roles: expected at least one argument"},
+	{"create-user --roles --username u", "argument --roles: expected at least one argument"},
+	{"list-users -t", "argument -t/--token: expected one argument"},
+	{"list-users -t -x", "argument -t/--token: expected one argument"},
+	{"list-users --token --workspace w", "argument -t/--token: expected one argument"},
+	{"login --username", "argument --username: expected one argument"},
+	{"delete-user --user-id u --yes=1", "argument --yes: ignored explicit argument '1'"},
+	{"list-users extra", "unrecognized arguments: extra"},
+	{"list-users --nonsense x", "unrecognized arguments: --nonsense x"},
+	{"list-users -x", "unrecognized arguments: -x"},
+	{"bootstrap-iam -t x", "unrecognized arguments: -t x"},
+	{"login --username u --token x", "unrecognized arguments: --token x"},
+	{"change-password -w acme", "unrecognized arguments: -w acme"},
+	{"list-workspaces -w acme", "unrecognized arguments: -w acme"},
+}
+
+// What is not understood sends nothing and is a usage error; help is none.
+func TestCommandLineUsage(t *testing.T) {
+	t.Parallel()
+	for _, l := range tools(t) {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			r := record(t, http.NotFoundHandler())
+			env := []string{"TRUSTGRAPH_URL=" + r.url}
+			for _, m := range misuse {
+				got := l.run(t, env, "", words(m[0])...)
+				prog, _, _ := strings.Cut(m[0], " ")
+				last := "tg-" + prog + ": error: " + m[1] + "\n"
+				if got.exit != 2 || got.stdout != "" || lastLine.of(got.stderr, "") != last || !strings.HasPrefix(got.stderr, "usage: tg-"+prog+" ") {
+					t.Errorf("%s: %+v, want %s", m[0], got, last)
+				}
+			}
+			for _, c := range fourteen {
+				prog, _, _ := strings.Cut(c, " ")
+				for _, flag := range []string{"-h", "--help", "--he"} {
+					if got := l.run(t, env, "", prog, flag); got.exit != 0 || !strings.Contains(got.stdout, "--api-url") || got.stderr != "" {
+						t.Errorf("%s %s: %+v", prog, flag, got)
+					}
+				}
+			}
+			if got := r.take(); got != "" {
+				t.Errorf("requests: %s", got)
+			}
+		})
+	}
+}
+
+// Arguments that look odd and are understood.
+func TestCommandLineArguments(t *testing.T) {
+	t.Parallel()
+	rows := []struct {
+		run  string
+		want *call
+	}{
+		{"list-users -t -", iam("-", `{"operation":"list-users"}`)},
+		{"list-users -t -1", iam("-1", `{"operation":"list-users"}`)},
+		{"list-users -t -.5", iam("-.5", `{"operation":"list-users"}`)},
+		{"list-users -tx -wy", iam("x", `{"operation":"list-users","workspace":"y"}`)},
+		{"list-users -t=x", iam("x", `{"operation":"list-users"}`)},
+		{"list-users --tok x --work=", iam("x", `{"operation":"list-users"}`)},
+		{"list-users --t= --w=-y", iam("", `{"operation":"list-users","workspace":"-y"}`)},
+		{"list-users -w -a~b", iam("", `{"operation":"list-users","workspace":"-a b"}`)},
+		{"list-users -w a -w b --workspace c", iam("", `{"operation":"list-users","workspace":"c"}`)},
+		{"disable-user --u=a=b", iam("", `{"operation":"disable-user","user_id":"a=b"}`)},
+		{"disable-user --user-id=", iam("", `{"operation":"disable-user","user_id":""}`)},
+		{"create-user --us u --pass p --r a,b c --e=e --n n --m", iam("", `{"operation":"create-user","user":{"username":"u","password":"p","roles":["a,b","c"],"name":"n","email":"e","must_change_password":true}}`)},
+		{"create-user --roles=a --username u --password p", iam("", `{"operation":"create-user","user":{"username":"u","password":"p","roles":["a"]}}`)},
+		{"create-user --username u --password p --roles a~b -1", iam("", `{"operation":"create-user","user":{"username":"u","password":"p","roles":["a b","-1"]}}`)},
+		{"create-user --username <&>\u2028\U0001f600 --password \x01\"\\\x7f", iam("", `{"operation":"create-user","user":{"username":"\u003c\u0026\u003e\u2028😀","password":"\u0001\"\\`+"\x7f"+`","roles":["reader"]}}`)},
+		{"create-api-key --us u --na n --exp 2099-W01", iam("", `{"operation":"create-api-key","key":{"user_id":"u","name":"n","expires":"2099-W01"}}`)},
+		{"delete-user --user u --y", iam("", `{"operation":"delete-user","user_id":"u"}`)},
+		{"change-password --cur a --ne b", auth("change-password", "", `{"current_password":"a","new_password":"b"}`)},
+		{"login --u u --p p", auth("login", "", `{"username":"u","password":"p"}`)},
+	}
+	for _, l := range tools(t) {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			r := record(t, empty())
+			for _, row := range rows {
+				got := l.run(t, []string{"TRUSTGRAPH_URL=" + r.url + "//"}, "", words(row.run)...)
+				if sent := r.take(); sent != row.want.String() {
+					t.Errorf("%s sends\n%s\nwant\n%s\n%+v", row.run, sent, row.want, got)
+				}
+			}
+		})
+	}
+}
+
+// empty answers every request with an empty object.
+func empty() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+}
