@@ -58,13 +58,14 @@ refused() {
   is "$err" "Exception: $text"
 }
 
-# misused TEXT COMMAND...: is a usage error that ends so.
+# misused TEXT run COMMAND...: is a usage error that ends so.
 misused() {
-  local text=$1
+  local text=$1 prog="tg $3"
+  [ "$style" = link ] && prog=tg-$3
   shift
   try 2 "$@"
   is "$out" ""
-  has "$err" "usage: " "error: $text"
+  has "$err" "usage: $prog " "$prog: error: $text"
 }
 
 # run COMMAND...: a command of tg in the style of this pass.
