@@ -58,3 +58,21 @@ func TestUsesRace(t *testing.T) {
 	k, err := s.APIKey(t.Context(), "hash-k1")
 	same(t, k.LastUsed, start.Add(time.Hour), err)
 }
+
+// TestKeyOfWhoIsEnabledOnTheWay lets somebody enable a user who is being deleted,
+// and make a key, just before the user goes.
+func TestKeyOfWhoIsEnabledOnTheWay(t *testing.T) {
+	s := newStore(t)
+	seedAnn(t, s)
+	other := second(t, s)
+	s.meddle = func(ctx context.Context, query *gocql.Query) (bool, error) {
+		if strings.Contains(query.String(), "DELETE FROM") && strings.Contains(query.String(), "iam_users ") {
+			_, err := other.UpdateUser(t.Context(), "ann", iam.UserChange{Enabled: new(true)})
+			ok(t, err)
+			ok(t, other.CreateAPIKey(t.Context(), testKey("late", "ann")))
+		}
+		return once(ctx, query)
+	}
+	ok(t, s.DeleteUser(t.Context(), "ann"))
+	checkDeleted(t, s)
+}

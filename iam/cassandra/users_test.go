@@ -126,3 +126,17 @@ func TestSeedSparesWhoWasUsed(t *testing.T) {
 		t.Errorf("administrator %+v, key: %v", u, err)
 	}
 }
+
+// TestSeedOverLeftOvers finds what a seeding left whose writes came through after
+// it had given up: the key without its owner, and the owner where no list shows it.
+func TestSeedOverLeftOvers(t *testing.T) {
+	s := newStore(t)
+	b := behind{t, s}
+	b.exec(`INSERT INTO iam_api_keys (key_hash, id, user_id) VALUES ('hash of the token', 'old', 'gone')`)
+	b.exec(`INSERT INTO iam_users_by_username (workspace, username, user_id) VALUES ('default', 'admin', 'old')`)
+	b.exec(`INSERT INTO iam_users (id, workspace, username, must_change_password) VALUES ('old', 'unlisted', 'admin', true)`)
+	ok(t, s.Seed(t.Context(), tokenSeed("new")))
+	checkSeeded(t, s)
+	_, err := s.User(t.Context(), "old")
+	want(t, err, iam.ErrNotFound)
+}
