@@ -71,6 +71,9 @@ func (r *Request) SetWorkspaceRaw(value []byte) { r.setRaw("workspace", value) }
 // SetActor replaces the member `actor`, which only the iam kind puts on the bus.
 func (r *Request) SetActor(userID string) { r.setText("actor", userID) }
 
+// SetOperation replaces the member `operation`.
+func (r *Request) SetOperation(name string) { r.setText("operation", name) }
+
 // SetUserID replaces the member `user_id`, which only the iam kind puts on the bus.
 func (r *Request) SetUserID(userID string) { r.setText("user_id", userID) }
 

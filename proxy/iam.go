@@ -16,13 +16,17 @@ func (s *Server) iamService(ctx *fasthttp.RequestCtx, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if isWhoami(&x.req) {
+	switch {
+	case !isWhoami(&x.req):
+		if _, err := s.authorise(ctx, x, id); err != nil {
+			s.auditDenied(&x.req, id, s.clientOf(ctx), err)
+			return err
+		}
+	case id.IsOfIAM():
+		aboutCaller(&x.req, id)
+	default:
 		answerWhoami(ctx, id)
 		return nil
-	}
-	if _, err := s.authorise(ctx, x, id); err != nil {
-		s.auditDenied(&x.req, id, s.clientOf(ctx), err)
-		return err
 	}
 	x.admitLive(ctx)
 	key := dispatch.Key{Kind: codec.IAM}
@@ -77,7 +81,17 @@ func keepAbsentFlags(req *codec.Request) {
 	}
 }
 
-// isWhoami reports whether an IAM request is for the gateway itself.
+// aboutCaller makes whoami of it that which every IAM service knows: get-user, of
+// the caller and nobody else.
+func aboutCaller(req *codec.Request, id *auth.Identity) {
+	req.SetOperation("get-user")
+	req.SetUserID(id.UserID)
+	req.SetWorkspaceText(id.Workspace)
+	req.SetActor(id.UserID)
+}
+
+// isWhoami reports whether an IAM request asks who the caller is, which anybody may
+// know. Of callers whom IAM does not know, the gateway itself tells.
 func isWhoami(req *codec.Request) bool {
 	operation, _ := req.Operation()
 	return req.Kind() == codec.IAM && string(operation) == "whoami"

@@ -58,7 +58,7 @@ func TestUpdatesLeaveAbsentFlagsAloneOnSockets(t *testing.T) {
 	}
 }
 
-// TestWhoami: any identity learns who it is, without the bus and whatever
+// TestWhoami: whom IAM does not know learns who they are without it, whatever
 // workspace is named.
 func TestWhoami(t *testing.T) {
 	want := func(id, workspace, roles, source string) string {

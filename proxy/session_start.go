@@ -144,7 +144,10 @@ func (s *session) admit(in *inbound, who *auth.Identity) (dispatch.Key, error) {
 	}
 	in.req.ParseWithin(kind, f)
 	if isWhoami(&in.req) {
-		return dispatch.Key{}, nil
+		if who.IsOfIAM() {
+			aboutCaller(&in.req, who)
+		}
+		return dispatch.Key{Kind: kind}, nil
 	}
 	access := auth.ServiceAccess(auth.Socket, &in.req)
 	if err := s.server.authoriser.Authorise(who, access, outer); err != nil {

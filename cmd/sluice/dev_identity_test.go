@@ -36,13 +36,14 @@ func TestDevIdentities(t *testing.T) {
 	}
 	id := user(iam(admin, `{"operation":"create-user","user":{"username":"al","name":"Al","password":"a long passphrase","roles":["reader"]}}`))["id"]
 	about := fmt.Sprintf(`"user_id":%q`, id)
+	adminID := user(iam(admin, `{"operation":"whoami"}`))["id"]
 
 	status, token := login("a long passphrase")
 	if status != http.StatusOK {
 		t.Fatalf("login: %d", status)
 	}
 	me := user(iam(token, `{"operation":"whoami"}`))
-	if me["id"] != id || me["username"] != "al" || me["name"] != "Al" || me["source"] != "jwt" || !slices.Equal(me["roles"].([]any), []any{"reader"}) {
+	if me["id"] != id || me["username"] != "al" || me["name"] != "Al" || !slices.Equal(me["roles"].([]any), []any{"reader"}) {
 		t.Errorf("whoami: %v", me)
 	}
 	if status, _ := post(t, base+"/api/v1/config", token, `{"operation":"config"}`); status != http.StatusOK {
@@ -84,8 +85,10 @@ func TestDevIdentities(t *testing.T) {
 	// Own keys.
 	made := iam(other, fmt.Sprintf(`{"operation":"create-api-key","key":{"user_id":%q,"name":"laptop"}}`, id))
 	key, _ := made["api_key_plaintext"].(string)
-	if got := user(iam(key, `{"operation":"whoami"}`)); got["id"] != id || got["source"] != "api-key" {
-		t.Errorf("whoami by key: %v", got)
+	for _, ask := range []string{`{"operation":"whoami"}`, fmt.Sprintf(`{"operation":"whoami","workspace":"elsewhere","actor":"x","user_id":%q}`, adminID)} {
+		if got := user(iam(key, ask)); got["id"] != id || got["username"] != "al" || got["name"] != "Alan" || got["created"] == nil {
+			t.Errorf("whoami by key: %v", got)
+		}
 	}
 	record, _ := made["api_key"].(map[string]any)
 	iam(other, fmt.Sprintf(`{"operation":"revoke-api-key","key_id":%q}`, record["id"]))

@@ -54,6 +54,10 @@ type Identity struct {
 	user   digest // of a JWT's claims
 }
 
+// IsOfIAM reports whether IAM answers for the user, rather than a file or the token
+// alone.
+func (id *Identity) IsOfIAM() bool { return id.standing != nil && !id.unconfirmed }
+
 // dueAt reports whether IAM should be asked again in the background.
 func (id *Identity) dueAt(now time.Time) bool { return id.renewAt != 0 && now.UnixNano() >= id.renewAt }
 
