@@ -99,6 +99,9 @@ func exampleSession(t *testing.T, base string) {
 	}
 	say(`{"type":"auth","token":"`+laptop+`"}`, `{"type":"auth-ok","workspace":"acme"}`)
 	say(`{"id":1,"service":"iam","request":{"operation":"list-users"}}`, `{"id":1,"error":{"message":"access denied","type":"access-denied"},"complete":true}`)
+	say(`{"id":2,"service":"iam","request":{"operation":"whoami","user_id":"x","workspace":"default"}}`, fmt.Sprintf(
+		`{"id":2,"response":{"user":{"id":%q,"workspace":"acme","username":"alice","name":"alice","email":"alice@example.com","roles":["writer"],"enabled":true,"must_change_password":false,"created":%q}},"complete":true}`,
+		alice["id"], alice["created"]))
 	ask("list-users with alice's key", 403, "iam", laptop, `{"operation":"list-users"}`)
 	revoke := fmt.Sprintf(`{"operation":"revoke-api-key","workspace":"acme","key_id":%q}`, record["id"])
 	if reply := ask("revoke", 200, "iam", jwt, revoke); len(reply) != 0 {
