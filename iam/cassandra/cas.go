@@ -31,7 +31,7 @@ func (s *Store) cas(ctx context.Context, text string, args ...any) (applied, dou
 			return applied, doubtful, nil
 		case !errors.Is(err, ErrUnavailable):
 			return false, doubtful, err
-		case !doubtful && neverSent(err):
+		case !doubtful && notBegun(err):
 			return false, false, err
 		}
 		doubtful = true
@@ -50,6 +50,22 @@ func (s *Store) won(ctx context.Context, ours func() (bool, error), text string,
 		return applied, err
 	}
 	return ours()
+}
+
+// patiently repeats a serial read: like a write it takes part in the contest for
+// the row, and may lose it.
+func patiently[T any](ctx context.Context, s *Store, read func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, casPatience)
+	defer cancel()
+	for pause := casPause; ; pause = min(2*pause, maxCASPause) {
+		v, err := read(ctx)
+		if !errors.Is(err, ErrUnavailable) || notBegun(err) {
+			return v, err
+		}
+		if sleep(ctx, pause/2+rand.N(pause)) != nil || s.life.Err() != nil {
+			return v, err
+		}
+	}
 }
 
 // attempt sends a conditional statement once. The outcome is committed where a

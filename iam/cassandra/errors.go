@@ -68,12 +68,14 @@ func isFailure(err error) bool {
 	return false
 }
 
-// neverSent reports whether a statement surely did not reach a node.
-func neverSent(err error) bool {
+// notBegun reports whether a statement surely had no effect: it was not sent, or
+// too few replicas were there to begin with.
+func notBegun(err error) bool {
 	for _, known := range []error{gocql.ErrNoConnections, gocql.ErrNoStreams, gocql.ErrSessionClosed, errNotConnected} {
 		if errors.Is(err, known) {
 			return true
 		}
 	}
-	return false
+	var few *gocql.RequestErrUnavailable
+	return errors.As(err, &few)
 }

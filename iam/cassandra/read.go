@@ -27,7 +27,15 @@ func lookup[T any](ctx context.Context, s *Store, level gocql.Consistency, decod
 		var none T
 		return none, iam.ErrNotFound
 	}
-	return first(rows(ctx, s, level, decode, text, key))
+	return one(ctx, s, level, decode, text, key)
+}
+
+func one[T any](ctx context.Context, s *Store, level gocql.Consistency, decode func(scan) (T, error), text string, args ...any) (T, error) {
+	read := func(ctx context.Context) (T, error) { return first(rows(ctx, s, level, decode, text, args...)) }
+	if level == s.serial {
+		return patiently(ctx, s, read)
+	}
+	return read(ctx)
 }
 
 // Workspace implements iam.Store.
@@ -70,8 +78,8 @@ func (s *Store) holder(ctx context.Context, level gocql.Consistency, workspace, 
 	if !isKey(workspace) || !isKey(username) {
 		return "", iam.ErrNotFound
 	}
-	return first(rows(ctx, s, level, scanText,
-		`SELECT user_id FROM iam_users_by_username WHERE workspace = ? AND username = ?`, workspace, username))
+	return one(ctx, s, level, scanText,
+		`SELECT user_id FROM iam_users_by_username WHERE workspace = ? AND username = ?`, workspace, username)
 }
 
 // Users implements iam.Store. There is no index: all users are read, as the
