@@ -72,8 +72,20 @@ func parseArgs(flags *pflag.FlagSet, args []string) ([]string, error) {
 }
 
 // take returns w's values, of which those that w does not hold itself are at the
-// start of rest.
+// start of rest. One that the flag refuses is an error here already, because argparse
+// says so before it says what is missing.
 func (w word) take(rest []word) ([]string, error) {
+	values, err := w.values(rest)
+	if err != nil || isSwitch(w.flag) || isMany(w.flag) {
+		return values, err
+	}
+	if err := w.flag.Value.Set(values[0]); err != nil {
+		return nil, fmt.Errorf("argument %s: %w", spelled(w.flag), err)
+	}
+	return values, nil
+}
+
+func (w word) values(rest []word) ([]string, error) {
 	switch {
 	case isSwitch(w.flag) && w.bound:
 		return nil, fmt.Errorf("argument %s: ignored explicit argument '%s'", spelled(w.flag), w.value)

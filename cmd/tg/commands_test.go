@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -78,10 +79,13 @@ func TestCommands(t *testing.T) {
 		{`tg-whoami --json`, iamRoute, `{"operation":"whoami"}`, `{}`, "{}\n", ""},
 		{`tg-update-user --user-id U1 --name Bob -w acme`, iamRoute,
 			`{"operation":"update-user","user_id":"U1","user":{"name":"Bob","enabled":null,"must_change_password":null},"workspace":"acme"}`,
-			user, "Updated user U1\n", ""},
-		{`tg-update-user --user-id U1 --email e --roles a b --enabled no --must-change-password yes`, iamRoute,
+			user, updated("U1", "bob", "reader, writer", "no", "no"), ""},
+		{`tg-update-user --user-id U1 --email e --roles a b --enabled ~F --must-change-password Y`, iamRoute,
 			`{"operation":"update-user","user_id":"U1","user":{"email":"e","roles":["a","b"],"enabled":false,"must_change_password":true}}`,
-			user, "Updated user U1\n", ""},
+			`{"user":{"roles":null,"enabled":true,"must_change_password":true}}`, updated("", "", "", "yes", "yes"), ""},
+		{`tg-update-user --user-id U1 --na= --em= --roles=`, iamRoute,
+			`{"operation":"update-user","user_id":"U1","user":{"name":"","email":"","roles":[""],"enabled":null,"must_change_password":null}}`,
+			`{}`, updated("", "", "", "no", "no"), ""},
 		{`tg-update-workspace --workspace-id acme --name A`, iamRoute,
 			`{"operation":"update-workspace","workspace_record":{"id":"acme","name":"A","enabled":null}}`,
 			`{}`, "Updated workspace acme\n", ""},
@@ -116,6 +120,12 @@ func TestCommands(t *testing.T) {
 			}
 		})
 	}
+}
+
+// updated is what update-user prints.
+func updated(id, username, roles, enabled, mustChange string) string {
+	return fmt.Sprintf("id        : %s\nusername  : %s\nname      : \nemail     : \nworkspace : \nroles     : %s\nenabled   : %s\nmust-change-pw: %s\n",
+		id, username, roles, enabled, mustChange)
 }
 
 // spellings are a command line by link name and as a subcommand.

@@ -1,10 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -109,42 +105,3 @@ func (g *gateway) credential() (string, error) {
 	}
 	return "", nil
 }
-
-// seconds is a duration given as a number of seconds, or with a unit.
-type seconds time.Duration
-
-func (s *seconds) Set(text string) error {
-	d, err := time.ParseDuration(text)
-	if n, numeric := strconv.Atoi(text); numeric == nil {
-		d, err = time.Duration(n)*time.Second, nil
-	}
-	if err != nil || d < 0 {
-		return errors.New("give seconds (130) or a time with a unit (2m)")
-	}
-	*s = seconds(d)
-	return nil
-}
-
-func (s *seconds) String() string { return time.Duration(*s).String() }
-
-func (s *seconds) Type() string { return "time" }
-
-// choice is one of a few words.
-type choice struct {
-	value string
-	of    []string
-}
-
-func (c *choice) Set(text string) error {
-	for _, word := range c.of {
-		if text == word {
-			c.value = text
-			return nil
-		}
-	}
-	return fmt.Errorf("choose from %s", strings.Join(c.of, ", "))
-}
-
-func (c *choice) String() string { return c.value }
-
-func (c *choice) Type() string { return "word" }

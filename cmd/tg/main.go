@@ -41,8 +41,8 @@ type app struct {
 func main() {
 	a := &app{
 		in:       bufio.NewReader(os.Stdin),
-		out:      &sink{to: os.Stdout},
-		err:      os.Stderr,
+		out:      newSink(os.Stdout),
+		err:      newSink(os.Stderr),
 		lookup:   os.LookupEnv,
 		terminal: openTerminal,
 	}
@@ -73,6 +73,9 @@ type failed struct{ error }
 
 func (f failed) Unwrap() error { return f.error }
 
+// unchanged is a call that asks for no change; the usage would not help with it.
+type unchanged struct{ error }
+
 // execute runs one command line, called by the given name, and returns the exit
 // code.
 func (a *app) execute(name string, args []string) int {
@@ -92,11 +95,15 @@ func (a *app) execute(name string, args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
 	var failure failed
+	var nothing unchanged
 	switch {
 	case err == nil && a.out.err == nil:
 		return exitOK
 	case err == nil:
 		err = a.out.err // a secret that nobody got to see is no success
+	case errors.As(err, &nothing):
+		fmt.Fprintf(a.err, "%s: %v\n", cmd.CommandPath(), nothing)
+		return exitUsage
 	case !errors.As(err, &failure):
 		return a.refuse(cmd, err)
 	}
@@ -108,18 +115,4 @@ func (a *app) execute(name string, args []string) int {
 func (a *app) refuse(cmd *cobra.Command, err error) int {
 	fmt.Fprintf(a.err, "usage: %s\n%s: error: %v\n", cmd.UseLine(), cmd.CommandPath(), err)
 	return exitUsage
-}
-
-// sink is standard output; it remembers that a write failed.
-type sink struct {
-	to  io.Writer
-	err error
-}
-
-func (s *sink) Write(p []byte) (int, error) {
-	n, err := s.to.Write(p)
-	if err != nil && s.err == nil {
-		s.err = err
-	}
-	return n, err
 }

@@ -18,7 +18,9 @@ func program(t *testing.T, env []string, line ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &exec.Cmd{Path: exe, Args: line, Env: append([]string{asProgram + "=1", "GOCOVERDIR=" + t.TempDir()}, env...)}
+	// The race detector would have every program wait a second at its end.
+	own := []string{asProgram + "=1", "GOCOVERDIR=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}
+	return &exec.Cmd{Path: exe, Args: line, Env: append(own, env...)}
 }
 
 // TestProgram: names that it is called by, streams, exit codes.

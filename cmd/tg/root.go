@@ -68,7 +68,9 @@ output; explanations, prompts' warnings and errors to standard error.
 
 Every command is also a program: tg-login is tg login. Flags may be shortened as
 long as one fits. Passwords and tokens given as arguments can be seen by every
-user of the machine: rather have them asked for, or read from a file.
+user of the machine: rather have them asked for, or read from a file. A password
+that may begin with a dash, as temporary ones do, is bound to its flag, which always
+works: --password="$X".
 
 Exit codes: 0 success (also when a deletion is declined), 1 failure, 2 wrong
 usage, 130 interrupted.`,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -39,43 +40,39 @@ func joined(name string) func(record) string {
 
 // printTable prints records in the order given. The layout is part of the
 // contract; a width counts code points.
-func printTable(out io.Writer, columns []column, records []record) {
-	header := make([]string, len(columns))
+func printTable(out *sink, columns []column, records []record) {
+	header := make([][]string, len(columns))
 	for i, c := range columns {
-		header[i] = c.header
+		header[i] = []string{c.header}
 	}
-	rows := [][]string{header}
+	rows := [][][]string{header}
 	for _, r := range records {
-		row := make([]string, len(columns))
+		row := make([][]string, len(columns))
 		for i, c := range columns {
-			row[i] = c.cell(r)
+			row[i] = lines(out, c.cell(r))
 		}
 		rows = append(rows, row)
 	}
 	printRows(out, rows)
 }
 
-// printFields prints one record with a row for every field that says something: a
-// gateway that was asked with an API key does not know its owner's name.
-func printFields(out io.Writer, columns []column, r record) {
-	rows := [][]string{{"field", "value"}}
-	for _, c := range columns {
-		if text := c.cell(r); text != "" {
-			rows = append(rows, []string{c.header, text})
-		}
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+// lines are the lines of a cell as out shows them, without the blanks around all.
+func lines(out *sink, text string) []string {
+	list := strings.Split(lineEnds.Replace(strings.TrimSpace(text)), "\n")
+	for i := range list {
+		list[i] = out.shown(list[i])
 	}
-	printRows(out, rows)
+	return list
 }
 
-// printRows prints a table whose first row is the header. Blanks around a cell's
-// text are left out.
-func printRows(out io.Writer, rows [][]string) {
+// printRows prints a table whose first row is the header. A cell is a list of lines.
+func printRows(out io.Writer, rows [][][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
-			cell = strings.ReplaceAll(strings.TrimSpace(cell), "\r\n", "\n")
-			row[i] = cell
-			for line := range strings.SplitSeq(cell, "\n") {
+			for _, line := range cell {
 				widths[i] = max(widths[i], utf8.RuneCountInString(line))
 			}
 		}
@@ -101,18 +98,37 @@ func printRows(out io.Writer, rows [][]string) {
 }
 
 // appendRow appends a row, as high as the cell with the most lines.
-func appendRow(b *strings.Builder, row []string, widths []int) {
+func appendRow(b *strings.Builder, row [][]string, widths []int) {
 	for line, more := 0, true; more; line++ {
 		more = false
 		for i, cell := range row {
-			lines := strings.Split(cell, "\n")
 			text := ""
-			if line < len(lines) {
-				text = lines[line]
+			if line < len(cell) {
+				text = cell[line]
 			}
-			more = more || line+1 < len(lines)
+			more = more || line+1 < len(cell)
 			b.WriteString("| " + text + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+1))
 		}
 		b.WriteString("|\n")
+	}
+}
+
+// printFields prints one record, a field behind each label, as TrustGraph prints a
+// user. what names the record when there is none.
+func printFields(out *sink, what string, columns []column, r record) {
+	if len(r) == 0 {
+		fmt.Fprintf(out, "(no %s record returned)\n", what)
+		return
+	}
+	width := 0
+	for _, c := range columns {
+		width = max(width, len(c.header))
+	}
+	for _, c := range columns {
+		label := c.header
+		for _, line := range lines(out, c.cell(r)) {
+			fmt.Fprintln(out, strings.TrimRightFunc(fmt.Sprintf("%-*s  %s", width, label, line), unicode.IsSpace))
+			label = ""
+		}
 	}
 }

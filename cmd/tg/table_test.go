@@ -50,27 +50,64 @@ func TestTables(t *testing.T) {
 | long line |      |         |         |
 +-----------+------+---------+---------+
 `},
+		{"tg-list-my-workspaces", `{"workspaces":[{"id":"a\rb","name":" x  \n  y  \n\n"}]}`, `
++----+------+---------+---------+
+| id | name | enabled | created |
++----+------+---------+---------+
+| a  | x    | no      |         |
+| b  |   y  |         |         |
++----+------+---------+---------+
+`},
+	} {
+		got := at(newStub(t, ok(row.reply))).calls(words(row.line)...)
+		if want := strings.TrimPrefix(row.want, "\n"); got != (outcome{want, "", exitOK}) {
+			t.Errorf("%s:\n%s%s", row.line, got.out, got.err)
+		}
+	}
+}
+
+// TestFields: one record is a label and a value a line, as TrustGraph's tg-whoami
+// prints them, all of its fields or those that a gateway knows without IAM.
+func TestFields(t *testing.T) {
+	const whole = `{"user":{"id":"U","username":"bob","name":" B\n\n  ob ","email":"e","workspace":"acme",` +
+		`"roles":["reader","admin"],"enabled":true,"must_change_password":true,"created":"c"}}`
+	const fields = `
+id                    U
+username              bob
+name                  B
+
+                        ob
+email                 e
+workspace             acme
+roles                 reader, admin
+enabled               yes
+must change password  yes
+created               c
+`
+	for _, row := range []struct{ line, reply, want string }{
+		{"tg-whoami", whole, fields},
+		{"tg-get-user --user-id u", whole, fields},
+		{"tg-whoami", `{"user":{"id":"U","workspace":"acme","roles":[],"enabled":false}}`, `
+id                    U
+username
+name
+email
+workspace             acme
+roles
+enabled               no
+must change password  no
+created
+`},
 		{"tg-get-workspace --workspace-id w", `{"workspace":{"id":"w","name":"W","enabled":false}}`, `
-+---------+-------+
-| field   | value |
-+---------+-------+
-| id      | w     |
-| name    | W     |
-| enabled | no    |
-+---------+-------+
+id       w
+name     W
+enabled  no
+created
 `},
-		{"tg-whoami", `{"user":{"id":"U","username":"bob","workspace":"acme","roles":["reader"],"enabled":true}}`, `
-+-----------+--------+
-| field     | value  |
-+-----------+--------+
-| id        | U      |
-| username  | bob    |
-| workspace | acme   |
-| roles     | reader |
-| enabled   | yes    |
-| change-pw | no     |
-+-----------+--------+
-`},
+		{"tg-whoami", `{}`, "(no user record returned)\n"},
+		{"tg-whoami", `{"user":null}`, "(no user record returned)\n"},
+		{"tg-get-user --user-id u", `{"user":{}}`, "(no user record returned)\n"},
+		{"tg-get-workspace --workspace-id w", `{}`, "(no workspace record returned)\n"},
 	} {
 		got := at(newStub(t, ok(row.reply))).calls(words(row.line)...)
 		if want := strings.TrimPrefix(row.want, "\n"); got != (outcome{want, "", exitOK}) {

@@ -25,7 +25,7 @@ var userFields = []column{
 	{"workspace", plain("workspace")},
 	{"roles", joined("roles")},
 	{"enabled", yesNo("enabled")},
-	{"change-pw", yesNo("must_change_password")},
+	{"must change password", yesNo("must_change_password")},
 	{"created", plain("created")},
 }
 
@@ -43,7 +43,7 @@ func newWhoami(a *app) *cobra.Command {
 }
 
 func (g *gateway) showUser(r *reply) error {
-	return g.show(r.object("user"), func() { printFields(g.out, userFields, r.record.record("user")) })
+	return g.show(r.object("user"), func() { printFields(g.out, "user", userFields, r.record.record("user")) })
 }
 
 func newCreateUser(a *app) *cobra.Command {

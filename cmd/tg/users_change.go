@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,12 +22,18 @@ enabled; disable-user deletes them.`)
 	name := cmd.Flags().String("name", "", "full `name`")
 	email := cmd.Flags().String("email", "", "e-mail `address`")
 	roles := cmd.Flags().StringArray("roles", nil, "one or more `roles`, separated by blanks")
-	enabled := flagYesNo(cmd, "enabled", "whether the user may log in: `yes|no`")
-	mustChange := flagYesNo(cmd, "must-change-password", "whether the user is asked to change the password: `yes|no`")
-	cmd.MarkFlagsOneRequired("name", "email", "roles", "enabled", "must-change-password")
+	enabled := flagYesNo(cmd, "enabled", "whether the user may log in")
+	mustChange := flagYesNo(cmd, "must-change-password", "whether the user is asked to change the password")
+	changes(cmd, "name", "email", "roles", "enabled", "must-change-password")
 	return g.run(cmd, func() error {
-		user := object(nil).with("name", *name).with("email", *email)
-		if len(*roles) > 0 {
+		var user object
+		if cmd.Flags().Changed("name") {
+			user = append(user, member{"name", *name})
+		}
+		if cmd.Flags().Changed("email") {
+			user = append(user, member{"email", *email})
+		}
+		if cmd.Flags().Changed("roles") {
 			user = append(user, member{"roles", *roles})
 		}
 		user = append(user, member{"enabled", enabled.wanted()}, member{"must_change_password", mustChange.wanted()})
@@ -34,23 +41,29 @@ enabled; disable-user deletes them.`)
 		if err != nil {
 			return err
 		}
-		return g.show(r.object("user"), func() { fmt.Fprintf(g.out, "Updated user %s\n", *id) })
+		return g.show(r.object("user"), func() { printUpdated(g.out, r.record.record("user")) })
 	})
 }
 
-func flagYesNo(cmd *cobra.Command, name, usage string) *choice {
-	c := &choice{of: []string{"yes", "no"}}
-	cmd.Flags().Var(c, name, usage)
-	return c
+// printUpdated prints a user as TrustGraph does here, and nowhere else.
+func printUpdated(out io.Writer, user record) {
+	for _, f := range userFields[:len(userFields)-1] { // all but created
+		label := f.header
+		if label == "must change password" {
+			label = "must-change-pw"
+		}
+		fmt.Fprintf(out, "%-10s: %s\n", label, f.cell(user))
+	}
 }
 
-// wanted is the value for an update. Null keeps what is stored; a flag left out
-// would count as true or false.
-func (c *choice) wanted() any {
-	if c.value == "" {
-		return nil
+// changes are the flags of which an update must have one.
+func changes(cmd *cobra.Command, names ...string) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if slices.ContainsFunc(names, cmd.Flags().Changed) {
+			return nil
+		}
+		return unchanged{fmt.Errorf("nothing to change — supply at least one of --%s", strings.Join(names, " / --"))}
 	}
-	return c.value == "yes"
 }
 
 // newSwitchUser is disable-user or enable-user.
@@ -116,7 +129,8 @@ func (g *gateway) confirm(question string) (bool, error) {
 func newResetPassword(a *app) *cobra.Command {
 	cmd, g := a.command("reset-password --user-id ID", "Replace a user's password by a temporary one and print it",
 		`Replace a user's password by a temporary one, which is shown once, on standard
-output.`)
+output. It may begin with a dash. Handed on in a flag, it is understood in any case
+when it is bound to the flag: tg login --username bob --password="$X".`)
 	g.withToken(cmd)
 	g.withWorkspace(cmd)
 	id := requiredFlag(cmd, "user-id", "`id` of the user")

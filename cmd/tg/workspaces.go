@@ -58,7 +58,7 @@ func newGetWorkspace(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return g.show(r.object("workspace"), func() { printFields(g.out, workspaceColumns, r.record.record("workspace")) })
+		return g.show(r.object("workspace"), func() { printFields(g.out, "workspace", workspaceColumns, r.record.record("workspace")) })
 	})
 }
 
@@ -69,8 +69,8 @@ as they are; disable-workspace disables them and deletes their API keys.`)
 	g.withToken(cmd)
 	id := requiredFlag(cmd, "workspace-id", "`id` of the workspace")
 	name := cmd.Flags().String("name", "", "full `name`")
-	enabled := flagYesNo(cmd, "enabled", "whether the workspace can be used: `yes|no`")
-	cmd.MarkFlagsOneRequired("name", "enabled")
+	enabled := flagYesNo(cmd, "enabled", "whether the workspace can be used")
+	changes(cmd, "name", "enabled")
 	return g.run(cmd, func() error {
 		return g.updateWorkspace(*id, *name, enabled.wanted(), "Updated")
 	})
