@@ -184,7 +184,7 @@ Roles: reader, writer"
   try 0 run list-users -w "$w-2" --json
   json 'd == []'
   try 0 run get-user -w "$w" --user-id "$ann"
-  has "$out" "$ann" ann "reader, writer"
+  has "$out" "id                    $ann" "username              ann" "roles                 reader, writer"
   try 0 run get-user -w "$w" --user-id "$ann" --json
   json "d['id'] == '$ann'"
   refused "not-found: user not found" run get-user -w "$w" --user-id nobody
@@ -196,6 +196,7 @@ updates() {
   try 0 run disable-user -w "$w" --user-id "$carl"
   is "$out" "Disabled user $carl"
   try 0 run update-user -w "$w" --user-id "$carl" --name "Carl C" --email c@example.com --roles writer reader
+  has "$out" "id        : $carl" "roles     : reader, writer" "enabled   : no"
   try 0 run get-user -w "$w" --user-id "$carl" --json
   json 'd["name"] == "Carl C" and d["email"] == "c@example.com" and d["roles"] == ["reader", "writer"]'
   json 'd["enabled"] is False and d["must_change_password"] is False'
@@ -207,7 +208,7 @@ updates() {
   has "$err" "error: " --enabled maybe
   try 2 run update-user --user-id "$carl"
   is "$out" ""
-  has "$err" must-change-password
+  has "$err" "update-user: nothing to change — " must-change-password
   refused "not-found: user not found" run update-user -w "$w" --user-id nobody --name n
   try 0 run enable-user -w "$w" --user-id "$carl" --json
 }
@@ -352,7 +353,7 @@ whole() {
   try 0 "$tg" version
   has "$out" tg
   try 0 "$tg" --help
-  has "$out" login rotate-signing-key completion
+  has "$out" login rotate-signing-key completion "--password=\"\$X\""
   try 2 "$tg" nonsense
   is "$out" ""
   try 0 "$tg"

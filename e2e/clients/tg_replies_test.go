@@ -71,12 +71,51 @@ func poor() []canned {
 		{run: "list-api-keys --user-id u", reply: `{}`, stdout: "No keys.\n"},
 		{run: "list-workspaces", reply: `{}`, stdout: "No workspaces.\n"},
 		{run: "disable-user --user-id u", reply: `{}`, stdout: "Disabled user u\n"},
+		{run: "whoami", reply: `{}`, stdout: "(no user record returned)\n"},
+		{run: "whoami", reply: `{"user":{}}`, stdout: "(no user record returned)\n"},
+		{run: "whoami", reply: `{"user":null}`, stdout: "(no user record returned)\n"},
+		{
+			run: "whoami", reply: `{"user":{"id":"i","name":null,"workspace":"w","enabled":true}}`,
+			stdout: person("i", "", "", "", "w", "", "yes", "no", ""),
+		},
+		{
+			run: "update-user --user-id u --name n", reply: `{"user":{"id":"i","enabled":true}}`,
+			stdout: "id        : i\nusername  : \nname      : \nemail     : \nworkspace : \nroles     : \nenabled   : yes\nmust-change-pw: no\n",
+		},
+		{
+			run: "update-user --user-id u --name n", reply: `{}`,
+			stdout: "id        : \nusername  : \nname      : \nemail     : \nworkspace : \nroles     : \nenabled   : no\nmust-change-pw: no\n",
+		},
 	}
 }
 
-// tables are lists to the letter.
+// tables are lists and records to the letter.
 func tables() []canned {
 	return []canned{
+		{
+			run: "whoami",
+			reply: `{"user":{"id":" 007\n\n  b ","username":"1.50","name":"漢字","email":"a\rb","workspace":"\u001b[31mx","roles":["b","a"],` +
+				`"enabled":false,"must_change_password":true,"created":"  c"}}`,
+			stdout: `id                    007
+
+                        b
+username              1.50
+name                  漢字
+email                 a
+                      b
+workspace             ` + "\x1b[31mx" + `
+roles                 b, a
+enabled               no
+must change password  yes
+created               c
+`,
+		},
+		{
+			run: "update-user --user-id u --name n",
+			reply: `{"user":{"id":" 007 ","username":"1.50","name":"漢\n字","email":"e","workspace":"w","roles":["b","a"],` +
+				`"enabled":false,"must_change_password":true,"created":"c"}}`,
+			stdout: "id        :  007 \nusername  : 1.50\nname      : 漢\n字\nemail     : e\nworkspace : w\nroles     : b, a\nenabled   : no\nmust-change-pw: yes\n",
+		},
 		{
 			run:   "list-api-keys --user-id u",
 			reply: `{"api_keys":[{"id":"k","user_id":"u","name":"n","prefix":"tg_abcd","expires":"","created":"c","last_used":""}]}`,

@@ -103,7 +103,7 @@ func play(t *testing.T, l tool, r *recorder, m *memory, steps []step) []line {
 		if found := idLine.FindStringSubmatch(o.stderr); s.id != "" && found != nil {
 			m.keep(s.id, found[1])
 		}
-		transcript = append(transcript, line{s, outcome{m.mask(o.stdout), m.mask(o.stderr), o.exit}, m.mask(r.take())})
+		transcript = append(transcript, line{s, outcome{m.mask(o.stdout), m.mask(o.stderr), o.exit}, m.mask(l.asks(r.take()))})
 	}
 	return transcript
 }
@@ -161,7 +161,7 @@ func startIAM(t *testing.T, args ...string) (url string) {
 // and ours says and sends the same, line by line.
 func TestCommandLineSession(t *testing.T) {
 	t.Parallel()
-	steps := slices.Concat(bootstrapSteps(), workspaceSteps(), userSteps(), loginSteps(), keySteps(), farewellSteps())
+	steps := slices.Concat(bootstrapSteps(), workspaceSteps(), userSteps(), loginSteps(), keySteps(), profileSteps(), farewellSteps())
 	for _, l := range tools(t) {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()

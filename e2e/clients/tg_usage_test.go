@@ -7,12 +7,13 @@ import (
 	"testing"
 )
 
-// fourteen are the commands that both command lines have, with the least they need.
-var fourteen = []string{
+// common are the commands that both command lines have, with the least they need.
+var common = []string{
 	"bootstrap-iam", "login --username u --password p", "change-password --current c --new n",
 	"create-user --username u --password p", "list-users", "disable-user --user-id u", "enable-user --user-id u",
 	"delete-user --user-id u --yes", "reset-password --user-id u", "create-api-key --user-id u --name n",
 	"list-api-keys --user-id u", "revoke-api-key --key-id k", "create-workspace --workspace-id w", "list-workspaces",
+	"whoami", "update-user --user-id u --name n",
 }
 
 // misuse are command lines that are not understood, and the last word about them.
@@ -38,7 +39,21 @@ var misuse = [][2]string{
 	{"login --username u --token x", "unrecognized arguments: --token x"},
 	{"change-password -w acme", "unrecognized arguments: -w acme"},
 	{"list-workspaces -w acme", "unrecognized arguments: -w acme"},
+	{"whoami -w acme", "unrecognized arguments: -w acme"},
+	{"whoami extra", "unrecognized arguments: extra"},
+	{"update-user", "the following arguments are required: --user-id"},
+	{"update-user --name n", "the following arguments are required: --user-id"},
+	{"update-user --user-id u --roles", "argument --roles: expected at least one argument"},
+	{"update-user --user-id u --enabled", "argument --enabled: expected one argument"},
+	{"update-user --user-id u --enabled=", "argument --enabled: expected yes/no, got ''"},
+	{"update-user --user-id u --must maybe", "argument --must-change-password: expected yes/no, got 'maybe'"},
+	{"update-user --enabled ~ON~ --nonsense", "argument --enabled: expected yes/no, got 'on'"},
+	{"update-user --user-id u --e yes", "ambiguous option: --e could match --email, --enabled"},
+	{"update-user --user-id u --username v --name n", "unrecognized arguments: --username v"},
 }
+
+// idle are updates that change nothing, which is a usage error without the usage.
+var idle = []string{"update-user --user-id u", "update-user --user-id u -w acme -t x"}
 
 // What is not understood sends nothing and is a usage error; help is none.
 func TestCommandLineUsage(t *testing.T) {
@@ -56,7 +71,13 @@ func TestCommandLineUsage(t *testing.T) {
 					t.Errorf("%s: %+v, want %s", m[0], got, last)
 				}
 			}
-			for _, c := range fourteen {
+			for _, c := range idle {
+				const text = "tg-update-user: nothing to change — supply at least one of --name / --email / --roles / --enabled / --must-change-password\n"
+				if got := l.run(t, env, "", words(c)...); got != (outcome{stderr: text, exit: 2}) {
+					t.Errorf("%s: %+v", c, got)
+				}
+			}
+			for _, c := range common {
 				prog, _, _ := strings.Cut(c, " ")
 				for _, flag := range []string{"-h", "--help", "--he"} {
 					if got := l.run(t, env, "", prog, flag); got.exit != 0 || !strings.Contains(got.stdout, "--api-url") || got.stderr != "" {
@@ -96,6 +117,12 @@ func TestCommandLineArguments(t *testing.T) {
 		{"create-api-key --us u --na n --exp 2099-W01", iam("", `{"operation":"create-api-key","key":{"user_id":"u","name":"n","expires":"2099-W01"}}`)},
 		{"delete-user --user u --y", iam("", `{"operation":"delete-user","user_id":"u"}`)},
 		{"change-password --cur a --ne b", auth("change-password", "", `{"current_password":"a","new_password":"b"}`)},
+		{"whoami --tok x", iam("x", `{"operation":"whoami"}`)},
+		{"update-user --us u --na n -w acme", iam("", `{"operation":"update-user","user_id":"u","user":{"name":"n"},"workspace":"acme"}`)},
+		{"update-user --m ~Yes~ --ena 0 --r a,b c --em e --na n --user-id u", iam("", `{"operation":"update-user","user_id":"u","user":{"name":"n","email":"e","roles":["a,b","c"],"enabled":false,"must_change_password":true}}`)},
+		{"update-user --user-id u --enabled no --enabled T", iam("", `{"operation":"update-user","user_id":"u","user":{"enabled":true}}`)},
+		{"update-user --user-id u --must-change-password f", iam("", `{"operation":"update-user","user_id":"u","user":{"must_change_password":false}}`)},
+		{"update-user --user-id= --name= --email= --roles=", iam("", `{"operation":"update-user","user_id":"","user":{"name":"","email":"","roles":[""]}}`)},
 		{"login --u u --p p", auth("login", "", `{"username":"u","password":"p"}`)},
 	}
 	for _, l := range tools(t) {
@@ -104,7 +131,7 @@ func TestCommandLineArguments(t *testing.T) {
 			r := record(t, empty())
 			for _, row := range rows {
 				got := l.run(t, []string{"TRUSTGRAPH_URL=" + r.url + "//"}, "", words(row.run)...)
-				if sent := r.take(); sent != row.want.String() {
+				if sent := l.asks(r.take()); sent != row.want.String() {
 					t.Errorf("%s sends\n%s\nwant\n%s\n%+v", row.run, sent, row.want, got)
 				}
 			}
