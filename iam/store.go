@@ -41,9 +41,10 @@ type Store interface {
 	SigningKeys(ctx context.Context) ([]SigningKey, error)
 
 	// Seed stores everything, or nothing and ErrExists when any workspace
-	// exists. A store without transactions writes the workspace last, on the
-	// condition that there is none, and on losing removes the rest: the row is
-	// the commit mark, so that a seeding that was cut off can be repeated.
+	// exists; a store that others fill too may refuse for users without one. A
+	// store without transactions writes the workspace last, on the condition that
+	// there is none, and on losing removes the rest: the row is the commit mark,
+	// so that a seeding that was cut off can be repeated.
 	Seed(ctx context.Context, s Seed) error
 	// CreateWorkspace fails with ErrExists.
 	CreateWorkspace(ctx context.Context, w Workspace) error

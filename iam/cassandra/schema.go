@@ -145,7 +145,7 @@ func (c schema) check(ctx context.Context) error {
 		return failure(err)
 	}
 	if slices.Contains(there["iam_users_by_username"], column{"username", partition, "text"}) {
-		return fmt.Errorf("%w: keyspace %s is TrustGraph 2.8's: its user names are not by workspace; use another keyspace, or export and import",
+		return fmt.Errorf("%w: keyspace %s is TrustGraph 2.8's: its user names are not by workspace; stay with that service, or use another keyspace",
 			ErrTables, c.options.Keyspace)
 	}
 	for _, t := range tables {

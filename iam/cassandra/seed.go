@@ -7,9 +7,15 @@ import (
 	"sluice/iam"
 )
 
+// seedingName is the name, of nobody's like the lease, that leads to the
+// administrator of a seeding under way.
+const seedingName = "seeding"
+
 // Seed implements iam.Store. The lease lets one process at a time try; the
 // workspace, written last, is the commit mark, and decides even if a process slept
-// through its lease. What a seeding left that was cut off before is removed first.
+// through its lease. What a seeding left that was cut off before is removed first,
+// and nothing else is: users without a workspace may be another service's, which
+// gets its workspaces later (v2.8.md section 15.1).
 func (s *Store) Seed(ctx context.Context, seed iam.Seed) error {
 	return s.exclusively(ctx, func(ctx context.Context) error {
 		if err := s.mustBeUnseeded(ctx, seed.Workspace.ID); err != nil {
@@ -22,14 +28,25 @@ func (s *Store) Seed(ctx context.Context, seed iam.Seed) error {
 			return err
 		}
 		won, err := s.insertWorkspace(ctx, &seed.Workspace)
-		if err != nil || won {
+		if err != nil {
 			return err
 		}
-		if err := s.remove(ctx, &seed.Admin); err != nil {
-			return err
+		if !won {
+			if err := s.remove(ctx, &seed.Admin); err != nil {
+				return err
+			}
+			err = iam.ErrExists
 		}
-		return iam.ErrExists
+		// A mark that stays is of no effect beside a workspace.
+		if left := s.unclaim(ctx, seedingBy(seed.Admin.ID)); left != nil {
+			s.log.Warn("Cassandra store: the mark of a seeding stays", "error", left)
+		}
+		return err
 	})
+}
+
+func seedingBy(id string) *iam.User {
+	return &iam.User{Workspace: leaseWorkspace, Username: seedingName, ID: id}
 }
 
 // mustBeUnseeded fails with iam.ErrExists when there is a workspace. The commit
@@ -50,6 +67,9 @@ func (s *Store) mustBeUnseeded(ctx context.Context, id string) error {
 
 func (s *Store) prepareSeed(ctx context.Context, seed *iam.Seed) error {
 	// No patience: under the lease, a name that leads to nobody was left behind.
+	if err := s.claim(ctx, seedingBy(seed.Admin.ID), 0); err != nil {
+		return err
+	}
 	if err := s.createUser(ctx, seed.Admin, 0); err != nil {
 		return err
 	}
@@ -64,53 +84,42 @@ func (s *Store) prepareSeed(ctx context.Context, seed *iam.Seed) error {
 	return err
 }
 
-// clear removes what an earlier seeding left: administrators of that name, and in
-// token mode the key with that hash.
+// clear removes what an earlier seeding left: its administrator, and in token mode
+// the key with that hash, which has no other owner where there are no users.
 func (s *Store) clear(ctx context.Context, seed *iam.Seed) error {
-	users, err := s.Users(ctx, seed.Admin.Workspace)
-	if err != nil {
+	id, err := s.holder(ctx, s.serial, leaseWorkspace, seedingName)
+	if err == nil {
+		err = s.clearUser(ctx, id)
+	}
+	if err != nil && !errors.Is(err, iam.ErrNotFound) {
 		return err
 	}
-	for _, u := range users {
-		if u.Username == seed.Admin.Username {
-			err = s.clearUser(ctx, &u, seed)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := s.clearHolder(ctx, seed); err != nil {
+	if err := s.mustHaveNoUsers(ctx); err != nil {
 		return err
 	}
 	_, _, err = s.cas(ctx, `DELETE FROM iam_api_keys WHERE key_hash = ? IF EXISTS`, seed.Key.Hash)
 	return err
 }
 
-// clearHolder removes the user that the name leads to: its row may have been
-// written without an answer, and not be in the list yet.
-func (s *Store) clearHolder(ctx context.Context, seed *iam.Seed) error {
-	id, err := s.holder(ctx, s.serial, seed.Admin.Workspace, seed.Admin.Username)
-	var u iam.User
+// clearUser removes a user, and then the mark by which it was found.
+func (s *Store) clearUser(ctx context.Context, id string) error {
+	u, err := s.user(ctx, s.serial, id)
 	if err == nil {
-		u, err = s.user(ctx, s.serial, id)
+		err = s.remove(ctx, &u)
 	}
-	if errors.Is(err, iam.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, iam.ErrNotFound) {
 		return err
 	}
-	return s.clearUser(ctx, &u, seed)
+	return s.unclaim(ctx, seedingBy(id))
 }
 
-// clearUser removes an administrator whom nobody has used. One who has a password
-// of its own is no left-over: then it is the workspaces that were lost.
-func (s *Store) clearUser(ctx context.Context, u *iam.User, seed *iam.Seed) error {
-	if !u.MustChangePassword && seed.Admin.MustChangePassword {
+func (s *Store) mustHaveNoUsers(ctx context.Context) error {
+	_, err := first(rows(ctx, s, s.quorum, scanUser, `SELECT `+userColumns+` FROM iam_users`))
+	switch {
+	case err == nil:
+		s.log.Warn("Cassandra store not seeded: it has users, though no workspace", "keyspace", s.o.Keyspace)
 		return iam.ErrExists
-	}
-	err := s.remove(ctx, u)
-	if errors.Is(err, iam.ErrNotFound) {
+	case errors.Is(err, iam.ErrNotFound):
 		return nil
 	}
 	return err

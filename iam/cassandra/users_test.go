@@ -112,12 +112,11 @@ func TestGhosts(t *testing.T) {
 	}
 }
 
-// A store whose workspaces were lost is no seeding that was cut off: its
-// administrator, who has used the account, stays.
-func TestSeedSparesWhoWasUsed(t *testing.T) {
+// A store without workspaces is no seeding that was cut off unless it says so:
+// they were lost, or are still to come, as with later releases of the reference.
+func TestSeedSparesUsers(t *testing.T) {
 	s := newStore(t)
 	seedStore(t, s)
-	ok(t, s.SetPassword(t.Context(), "root", "", "chosen", false))
 	(behind{t, s}).exec(`DELETE FROM iam_workspaces WHERE id = 'default' IF EXISTS`)
 	want(t, s.Seed(t.Context(), testSeed("another")), iam.ErrExists)
 	u, err := s.User(t.Context(), "root")
@@ -134,6 +133,7 @@ func TestSeedOverLeftOvers(t *testing.T) {
 	b := behind{t, s}
 	b.exec(`INSERT INTO iam_api_keys (key_hash, id, user_id) VALUES ('hash of the token', 'old', 'gone')`)
 	b.exec(`INSERT INTO iam_users_by_username (workspace, username, user_id) VALUES ('default', 'admin', 'old')`)
+	b.exec(`INSERT INTO iam_users_by_username (workspace, username, user_id) VALUES ('_lock', 'seeding', 'old')`)
 	b.exec(`INSERT INTO iam_users (id, workspace, username, must_change_password) VALUES ('old', 'unlisted', 'admin', true)`)
 	ok(t, s.Seed(t.Context(), tokenSeed("new")))
 	checkSeeded(t, s)
