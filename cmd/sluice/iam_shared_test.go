@@ -148,6 +148,7 @@ func TestMoveIntoCassandra(t *testing.T) {
 		return strings.Join(lines, "")
 	}
 	there := onCassandra(nodetest.Shared(t))
+	check(exitFailure, slices.Concat([]string{"export"}, there)...) // of nothing is a mistake
 	key := "--store-key-file=" + writeFile(t, "key", hex.EncodeToString(make([]byte, iam.StoreKeyBytes)))
 	records := check(exitOK, "export", "--store="+in("a.db"))
 	check(exitOK, "export", "--store="+in("a.db"), "--to="+in("a.jsonl"))

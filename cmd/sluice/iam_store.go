@@ -35,7 +35,7 @@ type remoteStore interface {
 }
 
 // openStore opens it; one that is elsewhere need not be there yet. mustExist refuses
-// to make a new file.
+// to make a new file, or tables.
 func openStore(c *Config, log *slog.Logger, mustExist bool) (*openedStore, error) {
 	o := &openedStore{}
 	var err error
@@ -43,7 +43,7 @@ func openStore(c *Config, log *slog.Logger, mustExist bool) (*openedStore, error
 	case storeInMemory:
 		o.Store = iam.NewMemory()
 	case storeInCassandra:
-		err = o.openCassandra(&c.Service.Cassandra, log)
+		err = o.openCassandra(&c.Service.Cassandra, log, mustExist)
 	default:
 		o.file, err = bolt.Open(c.Service.Store, bolt.Options{MustExist: mustExist, Logger: log})
 		o.Store = o.file
@@ -57,11 +57,12 @@ func openStore(c *Config, log *slog.Logger, mustExist bool) (*openedStore, error
 	return o, nil
 }
 
-func (o *openedStore) openCassandra(s *CassandraStore, log *slog.Logger) error {
+func (o *openedStore) openCassandra(s *CassandraStore, log *slog.Logger, mustExist bool) error {
 	options, err := s.options(log)
 	if err != nil {
 		return err
 	}
+	options.MustExist = mustExist
 	store, err := cassandra.Open(options)
 	if err != nil {
 		return err
@@ -92,7 +93,16 @@ func (o *openedStore) archive(ctx context.Context) (iam.Archive, error) {
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	return a, awaitReady(ctx, func() error { return o.ready(ctx) })
+	var refused error // nobody waits at a prompt until somebody else mends it
+	err := awaitReady(ctx, func() error {
+		err := o.ready(ctx)
+		if errors.Is(err, cassandra.ErrLogin) || errors.Is(err, cassandra.ErrTables) {
+			refused = err
+			return nil
+		}
+		return err
+	})
+	return a, cmp.Or(refused, err)
 }
 
 // ready says why the store cannot be used now, or nil. What follows the first colon

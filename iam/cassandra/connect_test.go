@@ -180,6 +180,21 @@ func TestKeyspaceIsMadeAsTold(t *testing.T) {
 	}
 }
 
+func TestWhatMustExistIsNotMade(t *testing.T) {
+	node := nodetest.Shared(t)
+	o := optionsFor(node, newKeyspace(t, node))
+	o.MustExist = true
+	s, err := Open(o)
+	ok(t, err)
+	t.Cleanup(func() { ok(t, s.Close()) })
+	awaitFault(t, s, func(err error) bool {
+		return errors.Is(err, ErrTables) && strings.Contains(err.Error(), "keyspace "+o.Keyspace+" is missing")
+	})
+	o.MustExist = false
+	open(t, o)
+	awaitReady(t, s)
+}
+
 func TestDatacentre(t *testing.T) {
 	node := nodetest.Shared(t)
 	o := optionsFor(node, newKeyspace(t, node))

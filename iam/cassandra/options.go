@@ -34,6 +34,8 @@ type Options struct {
 	ReplicationFactor int
 	// Replication says so for each datacentre, and comes before ReplicationFactor.
 	Replication map[string]int
+	// MustExist refuses to create anything.
+	MustExist bool
 	// Datacentre, when set, is the only one whose nodes are asked.
 	Datacentre string
 	// LocalQuorum makes a majority of Datacentre enough, where else it takes one

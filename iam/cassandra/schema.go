@@ -184,6 +184,9 @@ func (c schema) indexes(ctx context.Context) error {
 
 // create runs a statement that changes the schema, and waits until all nodes know.
 func (c schema) create(ctx context.Context, what, statement string) error {
+	if c.options.MustExist {
+		return fmt.Errorf("%w: %s is missing", ErrTables, what)
+	}
 	err := failure(c.session.Query(statement).ExecContext(ctx))
 	if errors.Is(err, ErrLogin) {
 		return fmt.Errorf("%w: %s is missing, and this role may not create it", ErrTables, what)
