@@ -1,6 +1,8 @@
 package iam_test
 
 import (
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +16,8 @@ import (
 	"sluice/codec"
 	"sluice/iam"
 	"sluice/iam/bolt"
+	"sluice/iam/cassandra"
+	"sluice/iam/cassandra/nodetest"
 )
 
 // stores are the stores that a service can have.
@@ -25,6 +29,24 @@ var stores = map[string]func(t testing.TB) iam.Store{
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { s.Close() })
+		return s
+	},
+	"cassandra": func(t testing.TB) iam.Store {
+		node := nodetest.Shared(t)
+		s, err := cassandra.Open(cassandra.Options{
+			Hosts: []string{node.Addr}, Username: node.Username, Password: node.Password, TLS: node.TLS(t),
+			Keyspace: "iam_" + strings.ToLower(rand.Text()), Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		for err := s.Ready(t.Context()); err != nil; err = s.Ready(t.Context()) {
+			if !errors.Is(err, cassandra.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 		return s
 	},
 }
