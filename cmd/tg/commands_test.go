@@ -71,7 +71,7 @@ func TestCommands(t *testing.T) {
 			`{}`, "Workspace created: \n", ""},
 		{`tg-list-workspaces`, iamRoute, `{"operation":"list-workspaces"}`, `{}`, "No workspaces.\n", ""},
 
-		// Beyond the reference.
+		// Beyond the contract: TrustGraph 2.4.33 has the updates of users and whoami too.
 		{`tg-get-user --user-id U1 -w acme --json`, iamRoute, `{"operation":"get-user","user_id":"U1","workspace":"acme"}`,
 			`{"user":{}}`, "{}\n", ""},
 		{`tg-get-workspace --workspace-id acme --json`, iamRoute,

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// everyCommand is a command line for each of the fourteen and of ours.
+// everyCommand is a command line for each of TrustGraph's and of ours.
 var everyCommand = []string{
 	"tg-bootstrap-iam",
 	"tg-login --username u --password p",
