@@ -178,11 +178,11 @@ func TestRaces(t *testing.T) {
 	}
 }
 
-// BenchmarkResolveAPIKey is a look-up without the bus, on one core.
+// BenchmarkResolveAPIKey is a look-up without the bus, on one core, one at a time
+// and 64 at once.
 func BenchmarkResolveAPIKey(b *testing.B) {
 	for name, open := range stores {
 		b.Run(name, func(b *testing.B) {
-			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 			s := newService(b, open(b))
 			admin, err := s.Bootstrap(b.Context())
 			if err != nil {
@@ -193,14 +193,21 @@ func BenchmarkResolveAPIKey(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			b.ReportAllocs()
-			start := time.Now()
-			for b.Loop() {
-				if _, err := s.Handle(b.Context(), body); err != nil {
-					b.Fatal(err)
-				}
+			for _, atOnce := range []int{1, 64} {
+				b.Run(fmt.Sprint(atOnce), func(b *testing.B) {
+					defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+					b.ReportAllocs()
+					b.SetParallelism(atOnce)
+					b.RunParallel(func(pb *testing.PB) {
+						for pb.Next() {
+							if _, err := s.Handle(b.Context(), body); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+					b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "lookups/s")
+				})
 			}
-			b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "lookups/s")
 		})
 	}
 }
