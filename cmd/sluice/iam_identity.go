@@ -33,6 +33,7 @@ type identity struct {
 // configuration or the file. An embedded service makes a token that is missing;
 // one of its own process is named by --id.
 func openIdentity(c *Config, log *slog.Logger, embedded bool) (*identity, error) {
+	useProcessors()
 	store, err := openStore(c, log, false)
 	if err != nil {
 		return nil, err
