@@ -16,11 +16,13 @@ func (s *Store) CreateAPIKey(ctx context.Context, k iam.APIKey) error {
 		return err
 	}
 	won, err := s.insertKey(ctx, &k)
-	if err == nil && !won {
-		return iam.ErrExists
-	}
 	if err == nil {
+		// Even of a key that is not ours: ours may have come, without an answer,
+		// and gone with its owner.
 		err = s.mustBeEnabled(ctx, k.UserID)
+	}
+	if err == nil && !won {
+		err = iam.ErrExists
 	}
 	if err == nil {
 		return nil

@@ -56,13 +56,7 @@ func (s *Store) mustBeUnseeded(ctx context.Context, id string) error {
 	if errors.Is(err, iam.ErrNotFound) {
 		_, err = first(rows(ctx, s, s.quorum, scanText, `SELECT id FROM iam_workspaces LIMIT 1`))
 	}
-	switch {
-	case err == nil:
-		return iam.ErrExists
-	case errors.Is(err, iam.ErrNotFound):
-		return nil
-	}
-	return err
+	return absent(err)
 }
 
 func (s *Store) prepareSeed(ctx context.Context, seed *iam.Seed) error {
@@ -115,12 +109,8 @@ func (s *Store) clearUser(ctx context.Context, id string) error {
 
 func (s *Store) mustHaveNoUsers(ctx context.Context) error {
 	_, err := first(rows(ctx, s, s.quorum, scanUser, `SELECT `+userColumns+` FROM iam_users`))
-	switch {
-	case err == nil:
+	if err == nil {
 		s.log.Warn("Cassandra store not seeded: it has users, though no workspace", "keyspace", s.o.Keyspace)
-		return iam.ErrExists
-	case errors.Is(err, iam.ErrNotFound):
-		return nil
 	}
-	return err
+	return absent(err)
 }

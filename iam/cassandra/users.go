@@ -100,6 +100,11 @@ func (s *Store) holds(ctx context.Context, u *iam.User) func() (bool, error) {
 // mustBeMissing fails with iam.ErrExists when there is such a user.
 func (s *Store) mustBeMissing(ctx context.Context, id string) error {
 	_, err := s.user(ctx, s.serial, id)
+	return absent(err)
+}
+
+// absent turns the outcome of a look-up round: nothing is what is wanted.
+func absent(err error) error {
 	switch {
 	case err == nil:
 		return iam.ErrExists

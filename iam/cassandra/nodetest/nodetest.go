@@ -3,16 +3,12 @@
 package nodetest
 
 import (
-	"bufio"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
+
+	"sluice/scripts/held"
 )
 
 const script = "scripts/cassandra"
@@ -26,7 +22,7 @@ type Node struct {
 	// CA names the PEM file of the authority that signed the node's certificate.
 	CA     string
 	dir    string
-	script string
+	server *held.Server // nil for the shared node
 }
 
 // Shared returns the node that the tests share. A test on it keeps to keyspaces and
@@ -43,30 +39,9 @@ func Shared(t testing.TB) *Node {
 // test, or with the process if that comes first. It takes some seconds.
 func Start(t testing.TB) *Node {
 	t.Helper()
-	path := find(t)
-	cmd := exec.Command(path, "hold")
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%s: %v", script, err)
-	}
-	t.Cleanup(func() {
-		_ = stdin.Close() // the script's word to stop
-		_ = cmd.Wait()
-	})
-	vars, err := variables(stdout)
-	if err != nil {
-		t.Fatalf("%s started no private node (it says why above): %v", script, err)
-	}
-	n := named(func(name string) string { return vars[name] })
-	n.script = path
+	server := held.Start(t, script)
+	n := named(func(name string) string { return server.Variables[name] })
+	n.server = server
 	return n
 }
 
@@ -100,12 +75,10 @@ func (n *Node) TLS(t testing.TB) *tls.Config {
 
 func (n *Node) tell(t testing.TB, command string) {
 	t.Helper()
-	if n.script == "" {
+	if n.server == nil {
 		t.Fatalf("%s: the tests share this node; only one that Start returned may be disturbed", command)
 	}
-	if out, err := exec.Command(n.script, command, n.dir).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", script, command, err, out)
-	}
+	n.server.Tell(t, command, n.dir)
 }
 
 func named(get func(string) string) *Node {
@@ -115,44 +88,5 @@ func named(get func(string) string) *Node {
 		Password: get("SLUICE_TEST_CASSANDRA_PASSWORD"),
 		CA:       get("SLUICE_TEST_CASSANDRA_CA"),
 		dir:      get("SLUICE_TEST_CASSANDRA_DIR"),
-	}
-}
-
-// variables reads the five assignments that the script prints once the node is up.
-func variables(r io.Reader) (map[string]string, error) {
-	vars := map[string]string{}
-	for s := bufio.NewScanner(r); s.Scan(); {
-		name, value, _ := strings.Cut(s.Text(), "=")
-		vars[name] = unquote(value)
-		if len(vars) == 5 {
-			return vars, nil
-		}
-	}
-	return nil, errors.New("it ended early")
-}
-
-// unquote reads a word as the script writes it for a shell.
-func unquote(word string) string {
-	word = strings.TrimSuffix(strings.TrimPrefix(word, "'"), "'")
-	return strings.ReplaceAll(word, `'\''`, "'")
-}
-
-// find looks for the script in the directories above the test's.
-func find(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		path := filepath.Join(dir, script)
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			t.Fatalf("%s is in no directory above this one", script)
-		}
-		dir = parent
 	}
 }
