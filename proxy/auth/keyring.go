@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// keyFetchGap is the least time between two fetches that failed
-	// verifications ask for: any stranger can make a verification fail.
+	// keyFetchGap is the least time between two fetches in vain that failed
+	// verifications ask for: any stranger can make a verification fail, but nobody
+	// can make IAM rotate its keys.
 	keyFetchGap = 5 * time.Second
 	// keyRetention is for how long a key is still good after IAM stopped serving
 	// it: the life of the tokens that IAM issues.
@@ -46,7 +47,7 @@ type keyring struct {
 	keys atomic.Pointer[[]signingKey] // an immutable list, replaced whole
 
 	mu    sync.Mutex
-	asked time.Time // guarded by mu: when a failed verification last caused a fetch
+	asked time.Time // guarded by mu: when a failed verification last caused a fetch in vain
 }
 
 func newKeyring(iam IAM, fromFile []ed25519.PublicKey, now func() time.Time) *keyring {
@@ -98,8 +99,20 @@ func (r *keyring) refresh() {
 		if !r.due() {
 			return struct{}{}, nil
 		}
-		return struct{}{}, r.fetch()
+		known := *r.keys.Load()
+		err := r.fetch()
+		if slices.ContainsFunc(*r.keys.Load(), func(k signingKey) bool { return !contains(known, k.public) }) {
+			r.forgetGap()
+		}
+		return struct{}{}, err
 	})
+}
+
+// forgetGap is for fetches that brought a key: who rotates twice need not wait.
+func (r *keyring) forgetGap() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = time.Time{}
 }
 
 func (r *keyring) due() bool {

@@ -2,6 +2,9 @@ package auth
 
 import (
 	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
@@ -71,19 +74,38 @@ func TestRotation(t *testing.T) {
 		if n := iam.count("get-signing-key-public"); n != 2 {
 			t.Fatalf("%d fetches after the rotation", n)
 		}
+		k3 := newTestKey(t, "09") // rotated again at once
+		iam.serves(k3.PEM)
+		mustPass(t, a, k3.token(t, "after the next", hour()))
 		for range 100 { // a stranger's tokens
 			mustFail(t, a, testKey{SeedHex: strings.Repeat("07", 32)}.token(t, "x", hour()))
 		}
-		if n := iam.count("get-signing-key-public"); n != 2 {
-			t.Fatalf("%d fetches, strangers caused some within the gap", n)
+		if n := iam.count("get-signing-key-public"); n != 4 {
+			t.Fatalf("%d fetches, strangers caused more than one within the gap", n)
 		}
 		time.Sleep(keyFetchGap)
 		mustFail(t, a, testKey{SeedHex: strings.Repeat("08", 32)}.token(t, "x", hour()))
-		if n := iam.count("get-signing-key-public"); n != 3 {
+		if n := iam.count("get-signing-key-public"); n != 5 {
 			t.Fatalf("%d fetches after the gap", n)
 		}
 		a.Close()
 	})
+}
+
+// newTestKey makes a key of a byte that is not in the vectors.
+func newTestKey(t *testing.T, hexByte string) testKey {
+	t.Helper()
+	k := testKey{SeedHex: strings.Repeat(hexByte, ed25519.SeedSize)}
+	seed, err := hex.DecodeString(k.SeedHex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(ed25519.NewKeyFromSeed(seed).Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.PEM = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	return k
 }
 
 func mustPass(t *testing.T, a *Authenticator, token []byte) *Identity {
