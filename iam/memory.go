@@ -1,7 +1,6 @@
 package iam
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -91,8 +90,7 @@ func lookup[K comparable, V any](m *Memory, from map[K]V, key K) (V, error) {
 
 // Users implements Store.
 func (m *Memory) Users(_ context.Context, workspace string) ([]User, error) {
-	out := list(m, m.users, func(u User) bool { return u.Workspace == workspace },
-		func(a, b User) int { return strings.Compare(a.Username, b.Username) })
+	out := list(m, m.users, func(u User) bool { return u.Workspace == workspace }, ByUsername)
 	for i, u := range out {
 		out[i] = copyUser(u)
 	}
@@ -107,19 +105,12 @@ func (m *Memory) Workspaces(context.Context) ([]Workspace, error) {
 
 // APIKeys implements Store.
 func (m *Memory) APIKeys(_ context.Context, userID string) ([]APIKey, error) {
-	return list(m, m.keys, func(k APIKey) bool { return k.UserID == userID },
-		func(a, b APIKey) int {
-			return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
-		}), nil
+	return list(m, m.keys, func(k APIKey) bool { return k.UserID == userID }, ByCreation), nil
 }
 
 // SigningKeys implements Store.
 func (m *Memory) SigningKeys(context.Context) ([]SigningKey, error) {
-	return list(m, m.signing, func(SigningKey) bool { return true }, newestFirst), nil
-}
-
-func newestFirst(a, b SigningKey) int {
-	return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.KID, b.KID))
+	return list(m, m.signing, func(SigningKey) bool { return true }, NewestFirst), nil
 }
 
 func list[K comparable, V any](m *Memory, from map[K]V, want func(V) bool, order func(a, b V) int) []V {
@@ -261,7 +252,7 @@ func (m *Memory) active() (SigningKey, bool) {
 	var out SigningKey
 	found := false
 	for _, k := range m.signing {
-		if k.Retired.IsZero() && (!found || newestFirst(k, out) < 0) {
+		if k.Retired.IsZero() && (!found || NewestFirst(k, out) < 0) {
 			out, found = k, true
 		}
 	}

@@ -22,15 +22,24 @@ func (m *Memory) UpdateUser(_ context.Context, id string, c UserChange) (User, e
 func (m *Memory) DisableUser(_ context.Context, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	u, ok := m.users[id]
-	switch {
-	case !ok:
-		return ErrNotFound
-	case m.lastAdmin(u):
-		return ErrLastAdmin
+	u, err := m.expendable(id)
+	if err != nil {
+		return err
 	}
 	m.disable(u)
 	return nil
+}
+
+// expendable is a user unless it is the only administrator who can act.
+func (m *Memory) expendable(id string) (User, error) {
+	u, ok := m.users[id]
+	switch {
+	case !ok:
+		return User{}, ErrNotFound
+	case m.lastAdmin(u):
+		return User{}, ErrLastAdmin
+	}
+	return u, nil
 }
 
 func (m *Memory) disable(u User) {
@@ -51,12 +60,9 @@ func (m *Memory) dropKeysOf(userID string) {
 func (m *Memory) DeleteUser(_ context.Context, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	u, ok := m.users[id]
-	switch {
-	case !ok:
-		return ErrNotFound
-	case m.lastAdmin(u):
-		return ErrLastAdmin
+	u, err := m.expendable(id)
+	if err != nil {
+		return err
 	}
 	m.dropKeysOf(id)
 	if name := (userName{u.Workspace, u.Username}); m.names[name] == id {

@@ -69,7 +69,7 @@ func (s *Service) failSlowly(ctx context.Context, password string, err error) er
 }
 
 func (s *Service) issueToken(ctx context.Context, user User) (*codec.IAMReply, error) {
-	key, err := s.activeSigningKey(ctx)
+	key, _, err := s.signingKeys(ctx)
 	if err != nil {
 		return nil, err
 	}

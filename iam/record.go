@@ -1,7 +1,9 @@
 package iam
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -57,6 +59,22 @@ type SigningKey struct {
 	PublicPEM  string
 	Created    time.Time
 	Retired    time.Time
+}
+
+// ByUsername, ByCreation and NewestFirst are the orders of a Store's lists. Where
+// a store holds what it should not, two users of one name, the order is still one.
+func ByUsername(a, b User) int {
+	return cmp.Or(strings.Compare(a.Username, b.Username), strings.Compare(a.ID, b.ID))
+}
+
+// ByCreation puts the oldest API key first.
+func ByCreation(a, b APIKey) int {
+	return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
+}
+
+// NewestFirst puts the signing key first that counts where several are active.
+func NewestFirst(a, b SigningKey) int {
+	return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.KID, b.KID))
 }
 
 // Seed is what a deployment begins with.

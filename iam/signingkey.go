@@ -62,34 +62,32 @@ func parsePrivateKey(text string) (ed25519.PrivateKey, error) {
 	return private, nil
 }
 
-// activeSigningKey reads the key that signs now, and makes it when there is
-// none. It is read each time: another process may have rotated it.
-func (s *Service) activeSigningKey(ctx context.Context) (SigningKey, error) {
-	keys, err := s.store.SigningKeys(ctx)
+// signingKeys reads the keys that there are, and which of them signs now. That one
+// is made when there is none. They are read each time: another process may have
+// rotated them.
+func (s *Service) signingKeys(ctx context.Context) (active SigningKey, all []SigningKey, err error) {
+	all, err = s.store.SigningKeys(ctx)
 	if err != nil {
-		return SigningKey{}, err
+		return SigningKey{}, nil, err
 	}
-	for _, k := range keys {
+	for _, k := range all {
 		if k.Retired.IsZero() {
-			return k, nil
+			return k, all, nil
 		}
 	}
 	k, err := newSigningKey(s.now())
 	if err != nil {
-		return SigningKey{}, err
+		return SigningKey{}, nil, err
 	}
-	return s.store.EnsureSigningKey(ctx, k)
+	active, err = s.store.EnsureSigningKey(ctx, k)
+	return active, all, err
 }
 
 // publicKeys is the PEM text that gateways verify with: first the key that
 // signs, which is all an old gateway reads, then those whose tokens may still
 // be in use.
 func (s *Service) publicKeys(ctx context.Context) (string, error) {
-	active, err := s.activeSigningKey(ctx)
-	if err != nil {
-		return "", err
-	}
-	keys, err := s.store.SigningKeys(ctx)
+	active, keys, err := s.signingKeys(ctx)
 	if err != nil {
 		return "", err
 	}

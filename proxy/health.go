@@ -23,12 +23,17 @@ func (s *Server) healthz(ctx *fasthttp.RequestCtx, _ *exchange) error {
 	return nil
 }
 
-// readyz tells whether calls can succeed, and if not, why: in a few words, because
-// anybody may ask, and what follows the first colon names hosts.
+// Unready is what anybody may be told of why something is not ready: what follows
+// the first colon names hosts.
+func Unready(err error) string {
+	what, _, _ := strings.Cut(err.Error(), ": ")
+	return what
+}
+
+// readyz tells whether calls can succeed, and if not, why.
 func (s *Server) readyz(ctx *fasthttp.RequestCtx, _ *exchange) error {
 	if err := s.ready(); err != nil {
-		what, _, _ := strings.Cut(err.Error(), ": ")
-		return &jsonError{status: fasthttp.StatusServiceUnavailable, text: what, retry: true}
+		return &jsonError{status: fasthttp.StatusServiceUnavailable, text: Unready(err), retry: true}
 	}
 	writeJSON(ctx, fasthttp.StatusOK, `{"status": "ready"}`)
 	return nil

@@ -123,17 +123,7 @@ func TestMoveIntoCassandra(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	c := embedded(t, "--iam-store="+in("a.db"))
-	i, err := openIdentity(c, slog.New(slog.DiscardHandler), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := iam.New(i.store, i.settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := service.Bootstrap(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	i := begun(t, c)
 	if err := i.store.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -106,7 +106,7 @@ func (o *openedStore) archive(ctx context.Context) (iam.Archive, error) {
 }
 
 // ready says why the store cannot be used now, or nil. What follows the first colon
-// names hosts.
+// is not for everybody (proxy.Unready).
 func (o *openedStore) ready(ctx context.Context) error {
 	if o.away == nil {
 		return nil

@@ -165,11 +165,9 @@ func TestTokenFile(t *testing.T) {
 	}
 }
 
-func TestMoveRecords(t *testing.T) {
-	dir := t.TempDir()
-	in := func(name string) string { return filepath.Join(dir, name) }
-	c := embedded(t)
-	c.Service.Store = in("a.db")
+// begun opens the store that c names, with an administrator in it.
+func begun(t *testing.T, c *Config) *identity {
+	t.Helper()
 	i, err := openIdentity(c, slog.New(slog.DiscardHandler), true)
 	if err != nil {
 		t.Fatal(err)
@@ -181,6 +179,15 @@ func TestMoveRecords(t *testing.T) {
 	if _, err := service.Bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return i
+}
+
+func TestMoveRecords(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	c := embedded(t)
+	c.Service.Store = in("a.db")
+	i := begun(t, c)
 	copies := serveCopies(i.store.file, i.path, slog.New(slog.DiscardHandler))
 	check := func(wanted int, args ...string) string {
 		t.Helper()

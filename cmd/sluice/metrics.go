@@ -8,10 +8,11 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"sluice/proxy"
 )
 
 // metricsServer serves this process's own metrics on any path, as the reference
@@ -61,10 +62,8 @@ func metricsHandler(ready func() error) http.Handler {
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { tell(w, http.StatusOK, "status", "ok") })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready(); err != nil {
-			// What follows the first colon names hosts, and anybody may ask.
-			what, _, _ := strings.Cut(err.Error(), ": ")
 			w.Header().Set("Retry-After", "1")
-			tell(w, http.StatusServiceUnavailable, "error", what)
+			tell(w, http.StatusServiceUnavailable, "error", proxy.Unready(err))
 			return
 		}
 		tell(w, http.StatusOK, "status", "ready")

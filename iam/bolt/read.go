@@ -2,11 +2,9 @@ package bolt
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
 	"slices"
-	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -101,9 +99,7 @@ func (s *Store) Users(_ context.Context, workspace string) (users []iam.User, er
 		users, err = usersOf(tx, workspace)
 		return err
 	})
-	slices.SortFunc(users, func(a, b iam.User) int {
-		return cmp.Or(strings.Compare(a.Username, b.Username), strings.Compare(a.ID, b.ID))
-	})
+	slices.SortFunc(users, iam.ByUsername)
 	return users, err
 }
 
@@ -136,9 +132,7 @@ func (s *Store) APIKeys(_ context.Context, userID string) (keys []iam.APIKey, er
 			return err
 		})
 	})
-	slices.SortFunc(keys, func(a, b iam.APIKey) int {
-		return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
-	})
+	slices.SortFunc(keys, iam.ByCreation)
 	return keys, err
 }
 
@@ -157,8 +151,6 @@ func signingKeys(tx *bbolt.Tx) (keys []iam.SigningKey, err error) {
 		keys = append(keys, k)
 		return nil
 	})
-	slices.SortFunc(keys, func(a, b iam.SigningKey) int {
-		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.KID, b.KID))
-	})
+	slices.SortFunc(keys, iam.NewestFirst)
 	return keys, err
 }

@@ -1,7 +1,6 @@
 package cassandra
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -87,7 +86,7 @@ func (s *Store) holder(ctx context.Context, level gocql.Consistency, workspace, 
 func (s *Store) Users(ctx context.Context, workspace string) ([]iam.User, error) {
 	return sorted(rows(ctx, s, s.quorum, scanUser,
 		`SELECT `+userColumns+` FROM iam_users WHERE workspace = ? ALLOW FILTERING`, workspace),
-		func(a, b iam.User) int { return strings.Compare(a.Username, b.Username) })
+		iam.ByUsername)
 }
 
 // Workspaces implements iam.Store.
@@ -102,18 +101,12 @@ func (s *Store) APIKeys(ctx context.Context, userID string) ([]iam.APIKey, error
 		return nil, nil
 	}
 	return sorted(rows(ctx, s, s.quorum, scanKey, `SELECT `+keyColumns+` FROM iam_api_keys WHERE user_id = ?`, userID),
-		func(a, b iam.APIKey) int {
-			return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
-		})
+		iam.ByCreation)
 }
 
 // SigningKeys implements iam.Store.
 func (s *Store) SigningKeys(ctx context.Context) ([]iam.SigningKey, error) {
-	return sorted(rows(ctx, s, s.quorum, scanSigningKey, `SELECT `+signingKeyColumns+` FROM iam_signing_keys`), newestFirst)
-}
-
-func newestFirst(a, b iam.SigningKey) int {
-	return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.KID, b.KID))
+	return sorted(rows(ctx, s, s.quorum, scanSigningKey, `SELECT `+signingKeyColumns+` FROM iam_signing_keys`), iam.NewestFirst)
 }
 
 // sorted puts rows, which come in the order of their keys' hashes, into one that
