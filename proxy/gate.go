@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -53,6 +54,18 @@ func (g *gate) hold() {
 func (g *gate) leave() {
 	g.n.Add(-1)
 	requestsInFlight.Dec()
+}
+
+// emptied waits until nobody is in, at most for d, and reports whether that is so.
+func (g *gate) emptied(d time.Duration) bool {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(d); g.n.Load() != 0; <-tick.C {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }
 
 // budget bounds the bytes of all request bodies together.

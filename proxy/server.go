@@ -195,9 +195,8 @@ func (s *Server) cut() {
 	for _, c := range s.conns.snapshot(false) {
 		c.abort()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), afterCut)
-	defer cancel()
-	if err := s.http.ShutdownWithContext(ctx); err != nil {
+	// fasthttp waits for its connections in the first Shutdown only.
+	if !s.gate.emptied(afterCut) {
 		s.cfg.Logger.Warn("requests still running after shutdown", "requests", s.gate.n.Load())
 	}
 }

@@ -234,20 +234,34 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestDrainCuts: what is not done in time is ended.
+// TestDrainCuts: what is not done in time is ended, and Shutdown returns after it.
 func TestDrainCuts(t *testing.T) {
 	r := newRig(t, Config{})
-	calls := r.waitInCalls()
+	started, gone, proceed := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
+	r.bus.call = func(_ dispatch.Key, _ string, c dispatch.Call) (string, codec.Part, error) {
+		started <- struct{}{}
+		<-c.Gone
+		gone <- struct{}{}
+		<-proceed
+		return "", codec.Part{}, dispatch.ErrGone
+	}
 	c := r.dial()
 	c.say(post(completionPath, "admin", completion))
-	await(t, "the call starts", calls.started)
+	await(t, "the call starts", started)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := r.server.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+	done := make(chan error, 1)
+	go func() { done <- r.server.Shutdown(ctx) }()
+	await(t, "the call ends", gone)
+	c.hearEnd()
+	time.Sleep(50 * time.Millisecond)
+	if len(done) != 0 {
+		t.Error("Shutdown did not wait for the handler")
+	}
+	close(proceed)
+	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("Shutdown: %v", err)
 	}
-	await(t, "the call ends", calls.gone)
-	c.hearEnd()
 	if n := r.server.gate.n.Load(); n != 0 {
 		t.Errorf("%d requests left", n)
 	}

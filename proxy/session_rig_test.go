@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -283,6 +284,20 @@ func (c *client) expect(want ...string) {
 		if got := c.hear(); got != w {
 			c.t.Errorf("got  %s\nwant %s", got, w)
 		}
+	}
+}
+
+// expectAll hears these frames, in any order: answers overtake each other.
+func (c *client) expectAll(want ...string) {
+	c.t.Helper()
+	got := make([]string, len(want))
+	for i := range got {
+		got[i] = c.hear()
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		c.t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 
