@@ -52,7 +52,8 @@ func (k *bulk) serve(ctx context.Context, a *attachment) error {
 	k.lane.Store(lane)
 	k.link.down.Store(false)
 	defer k.lane.Store(nil)
-	err = k.watch(ctx, lane, a)
+	dog := bulkWatchdog{wire: a.wire, lane: lane, timeout: k.bus.cfg.WatchdogTimeout, since: time.Now()}
+	err = k.link.watch(ctx, a, min(k.bus.cfg.WatchdogInterval, k.bus.cfg.WatchdogTimeout), dog.tick, lane.block)
 	if ctx.Err() != nil {
 		k.drain(lane, a)
 	}
@@ -68,35 +69,6 @@ func (k *bulk) drain(lane *confirmLane, a *attachment) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Until(k.bus.closeBy())/2)
 	defer cancel()
 	_ = lane.window.Take(ctx, math.MaxInt, lane.ended) // all of the window
-}
-
-// watch returns when the connection is of no more use.
-func (k *bulk) watch(ctx context.Context, lane *confirmLane, a *attachment) error {
-	tick := time.NewTicker(min(k.bus.cfg.WatchdogInterval, k.bus.cfg.WatchdogTimeout))
-	defer tick.Stop()
-	dog := bulkWatchdog{lane: lane, timeout: k.bus.cfg.WatchdogTimeout, since: time.Now()}
-	for {
-		select {
-		case b, ok := <-a.blocked:
-			if !ok {
-				a.blocked = nil // closed says why
-				continue
-			}
-			a.wire.blocked.Store(b.Active)
-			lane.block(b.Active)
-			k.bus.cfg.Logger.Warn("the message bus changed its mind about bulk", "blocked", b.Active, "reason", b.Reason)
-		case now := <-tick.C:
-			if err := dog.tick(now, a.wire.blocked.Load()); err != nil {
-				watchdogFailures.Inc()
-				a.wire.abort()
-				return err
-			}
-		case err := <-a.closed:
-			return lost(err)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // PublishAsync implements bus.Bus.

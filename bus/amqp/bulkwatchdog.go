@@ -11,6 +11,7 @@ import (
 // bulkWatchdog finds out a broker that takes everything and confirms nothing. When
 // there is nothing to confirm it sends a message to nobody.
 type bulkWatchdog struct {
+	wire    *wire
 	lane    *confirmLane
 	timeout time.Duration
 	settled uint64
@@ -25,7 +26,8 @@ var over = func() context.Context {
 }()
 
 // tick fails when nothing was confirmed for too long.
-func (d *bulkWatchdog) tick(now time.Time, blocked bool) error {
+func (d *bulkWatchdog) tick(now time.Time) error {
+	blocked := d.wire.blocked.Load()
 	settled, waiting := d.lane.ring.progress()
 	if blocked || !waiting || settled != d.settled {
 		d.settled, d.since = settled, now

@@ -60,8 +60,9 @@ func TestBulkWatchdogIsPatient(t *testing.T) {
 			lane.ring.taken++
 		}
 		now := time.Now()
-		d := bulkWatchdog{lane: lane, timeout: time.Second, since: now}
-		if err := d.tick(now.Add(late), c.blocked); (err != nil) != c.barks {
+		d := bulkWatchdog{wire: &wire{}, lane: lane, timeout: time.Second, since: now}
+		d.wire.blocked.Store(c.blocked)
+		if err := d.tick(now.Add(late)); (err != nil) != c.barks {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

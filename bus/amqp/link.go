@@ -184,6 +184,36 @@ func (l *link) dial(ctx context.Context, url string) (*attachment, error) {
 	}, nil
 }
 
+// watch returns when a publisher's connection is of no more use. It calls tick
+// regularly, whose error is the end, and block when the broker holds publishers
+// back or lets them go on.
+func (l *link) watch(ctx context.Context, a *attachment, every time.Duration, tick func(time.Time) error, block func(bool)) error {
+	clock := time.NewTicker(every)
+	defer clock.Stop()
+	for {
+		select {
+		case b, ok := <-a.blocked:
+			if !ok {
+				a.blocked = nil // closed says why
+				continue
+			}
+			a.wire.blocked.Store(b.Active)
+			block(b.Active)
+			l.cfg.Logger.Warn("the message bus changed its mind about publishers", "role", l.role, "blocked", b.Active, "reason", b.Reason)
+		case now := <-clock.C:
+			if err := tick(now); err != nil {
+				watchdogFailures.Inc()
+				a.wire.abort()
+				return err
+			}
+		case err := <-a.closed:
+			return lost(err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // lost is the error for a connection whose close listener fired.
 func lost(err *amqp091.Error) error {
 	if err == nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/rabbitmq/amqp091-go"
 
@@ -74,7 +73,7 @@ func (p *publisher) serve(ctx context.Context, a *attachment) error {
 	p.session.Store(s)
 	p.link.down.Store(false)
 	defer p.session.Store(nil)
-	return p.watch(ctx, s, a)
+	return p.link.watch(ctx, a, accountEvery, newWatchdog(p.bus, s).tick, func(bool) {})
 }
 
 func (s *publishSession) openLanes() (err error) {
@@ -89,34 +88,6 @@ func (s *publishSession) openLanes() (err error) {
 		s.wg.Go(func() { s.confirm.run(e) })
 	}
 	return err
-}
-
-// watch returns when the connection is of no more use.
-func (p *publisher) watch(ctx context.Context, s *publishSession, a *attachment) error {
-	tick := time.NewTicker(accountEvery)
-	defer tick.Stop()
-	dog := newWatchdog(p.bus, s)
-	for {
-		select {
-		case b, ok := <-a.blocked:
-			if !ok {
-				a.blocked = nil // closed says why
-				continue
-			}
-			s.wire.blocked.Store(b.Active)
-			p.bus.cfg.Logger.Warn("the message bus changed its mind about publishers", "blocked", b.Active, "reason", b.Reason)
-		case now := <-tick.C:
-			if err := dog.tick(now); err != nil {
-				watchdogFailures.Inc()
-				a.wire.abort()
-				return err
-			}
-		case err := <-a.closed:
-			return lost(err)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // forget makes sure that an exchange which turned out not to exist is declared
