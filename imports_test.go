@@ -15,35 +15,43 @@ import (
 	"testing"
 )
 
-// rooms is the package map of ARCHITECTURE.md: what each room may import of
-// this module. A trailing "/..." covers sub-packages. Tests may import anything
-// below them and the conformance suite.
-var rooms = map[string][]string{
-	"sluice/pool":         {},
-	"sluice/bus":          {"sluice/pool"},
-	"sluice/bus/bustest":  {"sluice/bus", "sluice/pool"},
-	"sluice/bus/amqp":     {"sluice/bus", "sluice/pool"},
-	"sluice/bus/amqp/...": {"sluice/bus", "sluice/pool"},
+// room is a row of the package map in ARCHITECTURE.md.
+type room struct {
+	packages []string // "sluice/bench/..." for a room with rooms of its own
+	imports  []string // what they may import of this module
+	used     map[string]bool
+}
 
-	"sluice/bus/amqp/brokertest":    {"sluice/scripts/held"},
-	"sluice/iam/cassandra/nodetest": {"sluice/scripts/held"},
-	"sluice/scripts/held":           {},
-
-	"sluice/bus/memory":     {"sluice/bus", "sluice/pool"},
-	"sluice/codec":          {"sluice/pool"},
-	"sluice/iam":            {"sluice/bus", "sluice/codec"},
-	"sluice/iam/...":        {"sluice/iam", "sluice/codec"},
-	"sluice/proxy/auth":     {"sluice/codec"},
-	"sluice/proxy/core":     {"sluice/codec"},
-	"sluice/proxy/dispatch": {"sluice/bus", "sluice/codec", "sluice/pool"},
-	"sluice/proxy/flows":    {"sluice/bus", "sluice/codec"},
-	"sluice/proxy":          {"sluice/proxy/...", "sluice/codec", "sluice/pool"},
-	"sluice/e2e":            {"sluice/..."},
-	"sluice/e2e/...":        {"sluice/..."},
-	"sluice/bench/...":      {"sluice/..."},
-	"sluice/bench":          {"sluice/..."},
-	"sluice/cmd/tg":         {}, // speaks HTTP to a gateway and nothing else
-	"sluice/cmd/...":        {"sluice/..."},
+// packageMap reads the table: packages, their job, what they import of ours.
+func packageMap(t *testing.T) []*room {
+	t.Helper()
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile("`([a-z0-9/*]+)`")
+	names := func(cell string) (all []string) {
+		for _, m := range name.FindAllStringSubmatch(cell, -1) {
+			all = append(all, "sluice/"+strings.Replace(m[1], "/*", "/...", 1))
+		}
+		return all
+	}
+	var rooms []*room
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 5 || len(names(cells[1])) == 0 {
+			continue
+		}
+		r := &room{packages: names(cells[1]), imports: names(cells[3]), used: make(map[string]bool)}
+		switch imports := strings.TrimSpace(cells[3]); {
+		case imports == "all":
+			r.imports = []string{"sluice/..."}
+		case imports != "–" && len(r.imports) == 0:
+			t.Errorf("the imports of %v: %s", r.packages, imports)
+		}
+		rooms = append(rooms, r)
+	}
+	return rooms
 }
 
 // owners says which rooms may import a library that the house keeps in one
@@ -86,37 +94,44 @@ func listPackages(t *testing.T) []goPackage {
 	}
 }
 
-func matches(patterns []string, path string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		prefix, wide := strings.CutSuffix(p, "...")
-		return p == path || wide && strings.HasPrefix(path, prefix)
-	})
+func matches(pattern, path string) bool {
+	prefix, wide := strings.CutSuffix(pattern, "...")
+	return pattern == path || wide && strings.HasPrefix(path, prefix)
 }
 
-func allowed(path string) ([]string, bool) {
-	if list, ok := rooms[path]; ok {
-		return list, true
-	}
-	for room, list := range rooms {
-		if matches([]string{room}, path) {
-			return list, true
+// roomOf prefers the row that names the package to one that covers it.
+func roomOf(rooms []*room, path string) *room {
+	var found *room
+	for _, r := range rooms {
+		if slices.Contains(r.packages, path) {
+			return r
+		}
+		if slices.ContainsFunc(r.packages, func(p string) bool { return matches(p, path) }) {
+			found = r
 		}
 	}
-	return nil, false
+	return found
 }
 
+// TestImportsFollowThePackageMap holds code and ARCHITECTURE.md to each other.
+// Tests may import anything below their package and the conformance suite.
 func TestImportsFollowThePackageMap(t *testing.T) {
+	rooms := packageMap(t)
+	packages := make(map[string]bool)
 	for _, p := range listPackages(t) {
+		packages[p.ImportPath] = true
 		if p.ImportPath == "sluice" {
 			continue
 		}
-		list, ok := allowed(p.ImportPath)
-		if !ok {
+		r := roomOf(rooms, p.ImportPath)
+		if r == nil {
 			t.Errorf("%s is in no room of the package map", p.ImportPath)
 			continue
 		}
 		for _, imp := range p.Imports {
-			if strings.HasPrefix(imp, "sluice/") && !matches(list, imp) {
+			if i := slices.IndexFunc(r.imports, func(pattern string) bool { return matches(pattern, imp) }); i >= 0 {
+				r.used[r.imports[i]] = true
+			} else if strings.HasPrefix(imp, "sluice/") {
 				t.Errorf("%s must not import %s", p.ImportPath, imp)
 			}
 			for lib, in := range owners {
@@ -124,6 +139,18 @@ func TestImportsFollowThePackageMap(t *testing.T) {
 				if foreign && !slices.Contains(in, p.ImportPath) && !strings.HasPrefix(p.ImportPath, "sluice/bench") {
 					t.Errorf("%s must not import %s: only %v may", p.ImportPath, imp, in)
 				}
+			}
+		}
+	}
+	for _, r := range rooms {
+		for _, p := range r.packages {
+			if !strings.HasSuffix(p, "...") && !packages[p] {
+				t.Errorf("the package map has a room %s, and there is none", p)
+			}
+		}
+		for _, imp := range r.imports {
+			if imp != "sluice/..." && !r.used[imp] {
+				t.Errorf("%v do not import %s", r.packages, imp)
 			}
 		}
 	}
