@@ -75,6 +75,9 @@ func devConfig() *Config {
 
 // runDev brings the platform up, says so on out, and serves until ctx ends.
 func runDev(ctx context.Context, c *Config, log *slog.Logger, out io.Writer) error {
+	if !isLoopback(c.Listen) {
+		log.Warn("other machines can reach this demonstration, and do anything in it with the key that is printed", "listen", c.Listen)
+	}
 	codec.PretouchRecords()
 	g, err := newGateway(c, log, c.devBus(log))
 	if err != nil {

@@ -236,6 +236,20 @@ func TestDevRefusesCompany(t *testing.T) {
 	}
 }
 
+func TestDevWarnsOfOtherMachines(t *testing.T) {
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for listen, warns := range map[string]bool{"127.0.0.1": false, "localhost": false, "::1": false, "": true, "0.0.0.0": true} {
+		c := devConfig()
+		c.Listen, c.Port = listen, 0
+		var logged output
+		_ = runDev(stopped, c, newLogger(c, &logged), io.Discard)
+		if got := strings.Contains(logged.String(), "other machines"); got != warns {
+			t.Errorf("--listen=%s: %s", listen, logged.String())
+		}
+	}
+}
+
 func TestDevReportsATakenPort(t *testing.T) {
 	ln, err := listen("127.0.0.1", 0)
 	if err != nil {
