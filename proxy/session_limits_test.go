@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -208,6 +209,14 @@ func TestSocketDrain(t *testing.T) {
 		over <- r.server.Shutdown(ctx)
 	}()
 	idle.expectClose(codeGoingAway, reasonShutdown)
+	eventually(t, "both are told", func() bool {
+		return !slices.ContainsFunc(r.server.sockets.snapshot(nil), func(c *wsConn) bool {
+			s := c.handler.(*session) //nolint:forcetypeassert // the only kind here
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return !s.draining
+		})
+	})
 	busy.say(askFrame("2", "new"))
 	busy.expect(`{"id":2,"error":{"message":"shutting down","type":"unavailable"},"complete":true}`)
 	close(released)
