@@ -23,6 +23,9 @@ type operation struct {
 	run func(*Service, context.Context, *codec.IAMRequest, *event) (*codec.IAMReply, error)
 	// hashes says that it derives password hashes and must not hold up others.
 	hashes bool
+	// settles says that it asks the store for what may wait for other processes
+	// (Store says which methods do), and must not hold up others.
+	settles bool
 	// account is whose secret is tried, "" for nobody's; nil where none is.
 	account func(*codec.IAMRequest) string
 	// audited operations authenticate somebody or change something.
@@ -44,18 +47,18 @@ var operations = makeOperations(
 	operation{name: "create-user", run: (*Service).createUser, hashes: true, audited: true},
 	operation{name: "list-users", run: (*Service).listUsers},
 	operation{name: "get-user", run: (*Service).getUser},
-	operation{name: "update-user", run: (*Service).updateUser, audited: true},
-	operation{name: "enable-user", run: (*Service).enableUser, audited: true},
-	operation{name: "disable-user", run: (*Service).disableUser, audited: true},
-	operation{name: "delete-user", run: (*Service).deleteUser, audited: true},
+	operation{name: "update-user", run: (*Service).updateUser, settles: true, audited: true},
+	operation{name: "enable-user", run: (*Service).enableUser, settles: true, audited: true},
+	operation{name: "disable-user", run: (*Service).disableUser, settles: true, audited: true},
+	operation{name: "delete-user", run: (*Service).deleteUser, settles: true, audited: true},
 	operation{name: "change-password", run: (*Service).changePassword, account: passwordAccount, hashes: true, audited: true},
 	operation{name: "reset-password", run: (*Service).resetPassword, hashes: true, audited: true},
-	operation{name: "create-workspace", run: (*Service).createWorkspace, audited: true},
+	operation{name: "create-workspace", run: (*Service).createWorkspace, settles: true, audited: true},
 	operation{name: "list-workspaces", run: (*Service).listWorkspaces},
 	operation{name: "list-my-workspaces", run: (*Service).listMyWorkspaces},
 	operation{name: "get-workspace", run: (*Service).getWorkspace},
-	operation{name: "update-workspace", run: (*Service).updateWorkspace, audited: true},
-	operation{name: "disable-workspace", run: (*Service).disableWorkspace, audited: true},
+	operation{name: "update-workspace", run: (*Service).updateWorkspace, settles: true, audited: true},
+	operation{name: "disable-workspace", run: (*Service).disableWorkspace, settles: true, audited: true},
 	operation{name: "create-api-key", run: (*Service).createAPIKey, audited: true},
 	operation{name: "list-api-keys", run: (*Service).listAPIKeys},
 	operation{name: "revoke-api-key", run: (*Service).revokeAPIKey, audited: true},

@@ -23,7 +23,7 @@ const (
 )
 
 // receive takes one request from the bus. It is called for one delivery at a
-// time and must not wait for password hashing.
+// time and must not wait for password hashing or for other processes.
 func (s *Service) receive(d *bus.Delivery) {
 	id, req, ok := s.open(d)
 	if !ok {
@@ -31,11 +31,11 @@ func (s *Service) receive(d *bus.Delivery) {
 		return
 	}
 	op := findOperation(req.Operation)
-	if op.hashes {
+	if op.hashes || op.settles {
 		// Acked before the work is done: to do it twice would be worse than not at
 		// all, and a lost reply is sent again without it.
 		d.Ack()
-		s.respond(id, func(ctx context.Context) *codec.IAMReply { return s.answerHashing(ctx, op, &req) }, op, nil)
+		s.respond(id, func(ctx context.Context) *codec.IAMReply { return s.answerSlow(ctx, op, &req) }, op, nil)
 		return
 	}
 	// Look-ups wait for a place, so that the broker keeps what cannot be served
@@ -50,10 +50,10 @@ func (s *Service) receive(d *bus.Delivery) {
 	s.respond(id, func(ctx context.Context) *codec.IAMReply { return s.answer(ctx, op, &req) }, op, s.quick)
 }
 
-// answerHashing carries out a password operation, if there is room: nothing
-// queues for one, because what waits behind it would wait too. Guessing is slowed
-// down before it takes a place.
-func (s *Service) answerHashing(ctx context.Context, op *operation, r *codec.IAMRequest) *codec.IAMReply {
+// answerSlow carries out an operation that may take long, if there is room:
+// nothing queues for one, because what waits behind it would wait too. Guessing is
+// slowed down before it takes a place.
+func (s *Service) answerSlow(ctx context.Context, op *operation, r *codec.IAMRequest) *codec.IAMReply {
 	account := ""
 	if op.account != nil {
 		account = op.account(r)
@@ -64,11 +64,15 @@ func (s *Service) answerHashing(ctx context.Context, op *operation, r *codec.IAM
 		}
 		return s.refuse(op, r, errTooManyAttempts)
 	}
+	lane, full := s.slow, errBusy
+	if op.settles {
+		lane, full = s.settling, errSettling
+	}
 	select {
-	case s.slow <- struct{}{}:
-		defer func() { <-s.slow }()
+	case lane <- struct{}{}:
+		defer func() { <-lane }()
 	default:
-		return s.refuse(op, r, errBusy)
+		return s.refuse(op, r, full)
 	}
 	if account == "" {
 		return s.answer(ctx, op, r)

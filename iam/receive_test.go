@@ -3,6 +3,7 @@ package iam
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +34,12 @@ func (b *flakyBus) Publish(_ context.Context, m *bus.Message) (bus.Receipt, erro
 	kept.Body = bytes.Clone(m.Body)
 	b.sent = append(b.sent, kept)
 	return bus.Receipt{}, nil
+}
+
+func (b *flakyBus) messages() []bus.Message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sent
 }
 
 // attach gives w a bus without subscribing.
@@ -120,6 +127,93 @@ func TestFullLaneAtTheEnd(t *testing.T) {
 	w.receive(&bus.Delivery{ID: "x", Body: []byte(`{"operation":"list-workspaces"}`), Settle: func(_ *bus.Delivery, requeue bool) { requeued = requeue }})
 	if !requeued {
 		t.Error("not requeued")
+	}
+}
+
+// stuckStore has methods that wait for other processes, until gate is closed.
+type stuckStore struct {
+	*Memory
+	gate chan struct{}
+}
+
+func (s stuckStore) UpdateUser(ctx context.Context, id string, c UserChange) (User, error) {
+	<-s.gate
+	return s.Memory.UpdateUser(ctx, id, c)
+}
+
+func (s stuckStore) DisableUser(ctx context.Context, id string) error {
+	<-s.gate
+	return s.Memory.DisableUser(ctx, id)
+}
+
+func (s stuckStore) DeleteUser(ctx context.Context, id string) error {
+	<-s.gate
+	return s.Memory.DeleteUser(ctx, id)
+}
+
+func (s stuckStore) CreateWorkspace(ctx context.Context, w Workspace) error {
+	<-s.gate
+	return s.Memory.CreateWorkspace(ctx, w)
+}
+
+func (s stuckStore) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) (Workspace, error) {
+	<-s.gate
+	return s.Memory.UpdateWorkspace(ctx, id, c)
+}
+
+func (s stuckStore) DisableWorkspace(ctx context.Context, id string) error {
+	<-s.gate
+	return s.Memory.DisableWorkspace(ctx, id)
+}
+
+// TestLookupsPassChanges: while every change waits for a process that has died,
+// keys are looked up, and changes beyond the lane's room are refused.
+func TestLookupsPassChanges(t *testing.T) {
+	for _, change := range []string{
+		`"update-user","workspace":"default","user_id":"%s","user":{"name":"n"}`,
+		`"enable-user","workspace":"default","user_id":"%s"`,
+		`"disable-user","workspace":"default","user_id":"%s"`,
+		`"delete-user","workspace":"default","user_id":"%s"`,
+		`"create-workspace","workspace_record":{"id":"w%s"}`,
+		`"update-workspace","workspace_record":{"id":"default","name":"%s"}`,
+		`"disable-workspace","workspace_record":{"id":"default","name":"%s"}`,
+	} {
+		name, _, _ := strings.Cut(change, ",")
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, admin := seeded(t)
+				gate := make(chan struct{})
+				w.Service.store = stuckStore{w.store, gate}
+				b := &flakyBus{}
+				w.attach(b)
+				deliver := func(id, body string) {
+					w.receive(&bus.Delivery{ID: id, Body: []byte(body), Settle: func(*bus.Delivery, bool) {}})
+				}
+				arrived := make(chan struct{})
+				go func() {
+					defer close(arrived)
+					for i := range maxQuick + maxSettling {
+						deliver(fmt.Sprint(i), `{"operation":`+fmt.Sprintf(change, admin.UserID)+`}`)
+					}
+					deliver("key", `{"operation":"resolve-api-key","api_key":"`+admin.APIKey+`"}`)
+				}()
+				synctest.Wait()
+				busy, resolved := 0, 0
+				for _, m := range b.messages() {
+					busy += strings.Count(string(m.Body), errSettling.Message)
+					resolved += strings.Count(string(m.Body), `"resolved_user_id":"`+admin.UserID+`"`)
+				}
+				if busy != maxQuick || resolved != 1 {
+					t.Errorf("%d refused, %d keys looked up", busy, resolved)
+				}
+				close(gate)
+				<-arrived
+				w.running.Wait()
+				if n := len(b.messages()); n != maxQuick+maxSettling+1 {
+					t.Errorf("%d replies", n)
+				}
+			})
+		})
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 var (
 	errInternal            = &codec.ServiceError{Type: typeInternal, Message: "internal error"}
 	errBusy                = &codec.ServiceError{Type: typeInternal, Message: "too many password operations, try again later"}
+	errSettling            = &codec.ServiceError{Type: typeInternal, Message: "too many changes at once, try again later"}
 	errMasked              = authFailed("auth failure")
 	errNoUser              = authFailed("no such user")
 	errUserDisabled        = authFailed("user disabled")

@@ -4,8 +4,9 @@
 //
 // It authenticates nobody who may publish on its request topic: that, and who
 // may listen to its replies, which carry secrets, is the broker's business. It
-// refuses to let one request hold up another: look-ups never wait for password
-// hashing, and hashing never takes all cores.
+// refuses to let one request hold up another: look-ups wait neither for password
+// hashing nor for changes that other processes have a say in, and hashing never
+// takes all cores.
 package iam
 
 import (
@@ -42,6 +43,9 @@ const (
 	// hashes per core and second the last of them waits for several seconds;
 	// more would only wait for nothing.
 	maxHashing = 64
+	// maxSettling bounds the changes that run or wait for other processes. A store
+	// carries out one at a time.
+	maxSettling = 64
 	// maxQuick bounds all other operations; more of them wait in the broker.
 	maxQuick = 64
 	prefetch = 256
@@ -108,6 +112,8 @@ type Service struct {
 	seen  *recentIDs
 	quick chan struct{}
 	slow  chan struct{}
+	// settling is for operations that settle.
+	settling chan struct{}
 
 	accounts *accounts
 	uses     *uses
@@ -149,6 +155,8 @@ func New(store Store, cfg Config) (*Service, error) {
 		seen:  newRecentIDs(),
 		quick: make(chan struct{}, maxQuick),
 		slow:  make(chan struct{}, maxHashing),
+
+		settling: make(chan struct{}, maxSettling),
 
 		accounts: newAccounts(),
 		uses:     newUses(),

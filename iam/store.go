@@ -24,6 +24,10 @@ var (
 // Store keeps the records. Every method is one atomic step, may be called
 // concurrently, and returns records that the caller may change. Times have
 // millisecond precision.
+//
+// Seed, CreateWorkspace and whatever can fail with ErrLastAdmin may have to wait
+// for other processes that use the store, for half a minute where one of them has
+// died; everything else waits for nobody.
 type Store interface {
 	// User, Workspace, APIKey and APIKeyByID fail with ErrNotFound.
 	User(ctx context.Context, id string) (User, error)
