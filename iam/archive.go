@@ -166,7 +166,7 @@ func parseLine(text []byte) (any, error) {
 		identity = l.KeyHash
 		record = &APIKey{
 			Hash: l.KeyHash, ID: l.ID, UserID: l.UserID, Name: l.Name, Prefix: l.Prefix,
-			Expires: times.parse(l.Expires), Created: times.parse(l.Created), LastUsed: times.parse(l.LastUsed),
+			Expires: times.parseExpiry(l.Expires), Created: times.parse(l.Created), LastUsed: times.parse(l.LastUsed),
 		}
 	case lineSigningKey:
 		identity = l.KID
@@ -201,4 +201,13 @@ func (l *lineTimes) parse(text string) time.Time {
 		l.err = errors.New("has a time that is not RFC 3339")
 	}
 	return stored(t)
+}
+
+// parseExpiry is parse for an end, which no text makes no end.
+func (l *lineTimes) parseExpiry(text string) time.Time {
+	t := l.parse(text)
+	if text == "" {
+		return t
+	}
+	return expiry(t)
 }

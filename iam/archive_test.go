@@ -57,6 +57,22 @@ func TestImportOfDoubles(t *testing.T) {
 	}
 }
 
+// No text of an end makes a key that never ends.
+func TestImportKeepsEnds(t *testing.T) {
+	m := NewMemory()
+	for expires, endless := range map[string]bool{``: true, `0001-01-01T00:00:00Z`: false, `0001-01-01T01:00:00.0001+01:00`: false} {
+		line := `{"type":"api_key","key_hash":"h` + expires + `","expires":"` + expires + `"}`
+		if _, err := ImportLines(context.Background(), m, strings.NewReader(line)); err != nil {
+			t.Fatal(err)
+		}
+		key, err := m.APIKey(context.Background(), "h"+expires)
+		if err != nil || key.Expires.IsZero() != endless {
+			t.Errorf("%q: %v, %v", expires, key.Expires, err)
+		}
+		m = NewMemory()
+	}
+}
+
 func FuzzImport(f *testing.F) {
 	f.Add([]byte(`{"type":"workspace","id":"w","enabled":true}`))
 	f.Add([]byte(`{"type":"user","id":"u","roles":["b","a"],"created":"2026-11-21T17:42:33.752Z"}`))

@@ -117,3 +117,23 @@ func TestUnparsableExpiryIsRefused(t *testing.T) {
 		t.Errorf("%d keys", len(keys))
 	}
 }
+
+// TestKeysThatEndBeforeTheyBegin: no date stands for no end, the first instant of
+// the calendar included.
+func TestKeysThatEndBeforeTheyBegin(t *testing.T) {
+	w, admin := seeded(t)
+	for expires, want := range map[string]string{
+		"2020-01-01":                 "2020-01-01T00:00:00+00:00",
+		"0001-01-01":                 "0001-01-01T00:00:00.001000+00:00",
+		"0001-01-01T00:00:00.0009Z":  "0001-01-01T00:00:00.001000+00:00",
+		"0001-01-01T05:30:00+05:30":  "0001-01-01T00:00:00.001000+00:00",
+		"0001-01-01T00:00:00+05:00":  "0000-12-31T19:00:00+00:00",
+		"0001-01-01T00:00:00.00100Z": "0001-01-01T00:00:00.001000+00:00",
+	} {
+		key := w.grant(`{"operation":"create-api-key","workspace":"default","key":{"user_id":"` + admin.UserID + `","name":"n","expires":"` + expires + `"}}`)
+		if key.APIKey.Expires != want {
+			t.Errorf("%s: expires %q, want %s", expires, key.APIKey.Expires, want)
+		}
+		w.refuse(`{"operation":"resolve-api-key","api_key":"`+key.APIKeyPlaintext+`"}`, "auth-failed: api key expired")
+	}
+}

@@ -5,6 +5,15 @@ import "time"
 // stored cuts t to what stores keep: UTC, whole milliseconds.
 func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
+// expiry is an end as stores keep it. None of them tells the first instant of the
+// calendar from none, so that becomes the next one.
+func expiry(t time.Time) time.Time {
+	if t = stored(t); t.IsZero() {
+		return t.Add(time.Millisecond)
+	}
+	return t
+}
+
 // stamp is a time as callers see it (iam.md section 3.3). The zero time is "".
 func stamp(t time.Time) string {
 	if t.IsZero() {

@@ -395,6 +395,7 @@ func testKeys(t *testing.T, s iam.Store) {
 	same(t, got, full)
 	later := key("a", "bob")
 	later.Created = start.Add(time.Millisecond)
+	later.Expires = time.Time{}.Add(time.Millisecond) // the zero time is no end, the one after it is
 	ok(t, s.CreateAPIKey(ctx(), later))
 	list, err := s.APIKeys(ctx(), "bob")
 	ok(t, err)
