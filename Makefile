@@ -19,8 +19,19 @@ PREFIX ?= /usr/local
 BINDIR  = $(DESTDIR)$(PREFIX)/bin
 MANDIR  = $(DESTDIR)$(PREFIX)/share/man/man1
 
+# What is built already needs no Go to install, which root's PATH may lack.
+bin/sluice bin/tg:
+	$(GO) build -trimpath -o $@ ./cmd/$(@F)
+
 .PHONY: install
-install: build ## sluice, tg with its links and manual pages below PREFIX (/usr/local)
+install: bin/sluice bin/tg ## sluice, tg with its links and manual pages below PREFIX (/usr/local); FORCE=1 also replaces others' tg-login and its like
+	@taken=; for name in $$(bin/tg links); do \
+	  file="$(BINDIR)/$$name"; \
+	  if [ "$$(readlink "$$file")" != tg ] && { [ -e "$$file" ] || [ -L "$$file" ]; }; then \
+	    if [ "$(FORCE)" = 1 ]; then rm -f "$$file" || exit 1; else echo "$$file is not ours" >&2; taken=1; fi; \
+	  fi; \
+	done; \
+	[ -z "$$taken" ] || { echo "nothing is installed; FORCE=1 replaces what is not ours" >&2; exit 1; }
 	install -d "$(BINDIR)" "$(MANDIR)"
 	install -m 755 bin/sluice bin/tg "$(BINDIR)"
 	for name in $$(bin/tg links); do ln -sf tg "$(BINDIR)/$$name" || exit 1; done

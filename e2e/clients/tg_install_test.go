@@ -12,12 +12,13 @@ import (
 	"testing"
 )
 
-// installation is what `make install` makes below a directory of the tests' own.
+// installation is what `make install` makes below a directory of the tests' own, of
+// programs as they are now.
 // Its programs are built without the race detector, under which a password takes a
 // second to check.
 var installation = sync.OnceValues(func() (string, error) {
 	root := filepath.Join(scratch, "root")
-	return root + "/usr", makeTargets("install", "DESTDIR="+root, "PREFIX=/usr")
+	return root + "/usr", makeTargets("build", "install", "DESTDIR="+root, "PREFIX=/usr")
 })
 
 // makeTargets runs make as a user would, even where another make runs the tests.
@@ -43,7 +44,7 @@ func installed(t *testing.T) string {
 // What is installed can be removed again, and nothing else is.
 func TestUninstall(t *testing.T) {
 	t.Parallel()
-	installed(t) // not both at a time: they build into the same directory
+	installed(t) // builds what this installs
 	root := t.TempDir()
 	if err := os.MkdirAll(root+"/usr/bin", 0o755); err != nil {
 		t.Fatal(err)
@@ -64,5 +65,42 @@ func TestUninstall(t *testing.T) {
 	})
 	if err != nil || !slices.Equal(left, []string{mine}) {
 		t.Errorf("what is left: %v, %v", left, err)
+	}
+}
+
+// Installing what is built needs no Go, and it takes nobody else's place unasked.
+func TestInstall(t *testing.T) {
+	t.Parallel()
+	installed(t)
+	root := t.TempDir()
+	bin, where := root+"/usr/bin", []string{"DESTDIR=" + root, "PREFIX=/usr", "GO=/none"}
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const upstream = "#!/usr/bin/python3\n"
+	if err := os.WriteFile(bin+"/tg-login", []byte(upstream), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/opt/tg-whoami", bin+"/tg-whoami"); err != nil {
+		t.Fatal(err)
+	}
+	err := makeTargets(append(where, "install")...)
+	if err == nil || !strings.Contains(err.Error(), bin+"/tg-login is not ours") || !strings.Contains(err.Error(), bin+"/tg-whoami is not ours") {
+		t.Errorf("it does not refuse: %v", err)
+	}
+	entries, _ := os.ReadDir(bin)
+	if kept, _ := os.ReadFile(bin + "/tg-login"); string(kept) != upstream || len(entries) != 2 {
+		t.Errorf("it has installed something: %v, %q", entries, kept)
+	}
+	if err := makeTargets(append(where, "install", "FORCE=1")...); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeTargets(append(where, "install")...); err != nil {
+		t.Errorf("over its own: %v", err)
+	}
+	for _, name := range []string{"tg-login", "tg-whoami"} {
+		if to, err := os.Readlink(bin + "/" + name); err != nil || to != "tg" {
+			t.Errorf("%s: %s %v", name, to, err)
+		}
 	}
 }
