@@ -92,6 +92,11 @@ func TestUsageErrors(t *testing.T) {
 		"tg-delete-user --user-id u --yes=1":       "argument --yes: ignored explicit argument '1'",
 		"tg-login --username u --password-":        "ambiguous option: --password- could match --password-file, --password-stdin",
 		"tg-list-users --timeout soon":             `argument --timeout: give seconds (130) or a time with a unit (2m)`,
+		"tg-list-users --token-file ''":            "argument --token-file: expected the name of a file",
+		"tg-login --username u --password-file=":   "argument --password-file: expected the name of a file",
+		"tg-list-users --cacert=":                  "argument --cacert: expected the name of a file",
+		"tg-list-users --cert-key k":               "argument --cert-key: not allowed without --cert",
+		"tg-list-users --timeout 18446744074":      `argument --timeout: give seconds (130) or a time with a unit (2m)`,
 		"tg-list-users --timeout -1":               `argument --timeout: give seconds (130) or a time with a unit (2m)`,
 		"tg-list-users --output yaml":              `argument --output: choose from text, json`,
 		"tg-update-user --enabled ~ON":             "argument --enabled: expected yes/no, got 'on'",
@@ -135,10 +140,31 @@ func TestNothingToChange(t *testing.T) {
 	}
 }
 
+// TrustGraph's update-user sends an empty name and prints the user, who keeps theirs;
+// our own update-workspace says that it is not understood.
+func TestNoEmptyNames(t *testing.T) {
+	for _, line := range []string{"tg-update-workspace --workspace-id w --name=", "tg-update-workspace --workspace-id w --name= --enabled no"} {
+		s := newStub(t, ok(`{}`))
+		want := outcome{"", "tg-update-workspace: a name cannot be emptied\n", exitUsage}
+		if got := at(s).calls(words(line)...); got != want || s.count() != 0 {
+			t.Errorf("%s: %+v, want %+v", line, got, want)
+		}
+	}
+}
+
 func TestUnknownCommands(t *testing.T) {
-	for _, line := range []string{"tg nonsense", "tg --nonsense", "tg man", "tg completion tcsh", "tg-nonsense x"} {
+	for line, want := range map[string]string{
+		"tg nonsense":        `unknown command "nonsense": tg --help lists them all`,
+		"tg list-user":       `unknown command "list-user": did you mean list-users?`,
+		"tg help nonsense":   `unknown command "nonsense": tg --help lists them all`,
+		"tg help loging":     `unknown command "loging": did you mean login?`,
+		"tg --nonsense":      "",
+		"tg man":             "",
+		"tg completion tcsh": "",
+		"tg-nonsense x":      `unknown command "x": tg --help lists them all`,
+	} {
 		got := (&user{}).calls(words(line)...)
-		if got.code != exitUsage || got.out != "" || !strings.Contains(got.err, ": error: ") {
+		if got.code != exitUsage || got.out != "" || !strings.Contains(got.err, ": error: "+want) {
 			t.Errorf("%s: %+v", line, got)
 		}
 	}

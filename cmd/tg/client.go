@@ -3,13 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,15 +31,21 @@ func (g *gateway) post(path string, body object) (int, []byte, error) {
 		return 0, nil, err
 	}
 	defer transport.CloseIdleConnections()
-	client := http.Client{Transport: transport, Timeout: time.Duration(g.timeout), CheckRedirect: checkRedirect(body)}
-	resp, err := client.Do(req)
+	ctx := context.Background()
+	if g.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(g.timeout))
+		defer cancel()
+	}
+	client := http.Client{Transport: transport, CheckRedirect: checkRedirect(body)}
+	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
-		return 0, nil, g.explain(err)
+		return 0, nil, g.explain(ctx, err)
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReplyBytes+1))
 	if err != nil {
-		return 0, nil, g.explain(err)
+		return 0, nil, g.explain(ctx, err)
 	}
 	if len(raw) > maxReplyBytes {
 		return 0, nil, fmt.Errorf("reply is larger than %d MiB", maxReplyBytes>>20)
@@ -84,15 +91,24 @@ func checkURL(address string) error {
 	return nil
 }
 
-var userInURL = regexp.MustCompile(`//[^/]*@`)
+var userInURL = regexp.MustCompile(`(?s)^([^:/?#]+://)?.*@`)
 
-// redact takes user and password out of a URL.
-func redact(url string) string { return userInURL.ReplaceAllString(url, "//***@") }
+// redact takes user and password out of what is meant to be a URL, and rather too
+// much than too little: who mistypes one has typed its password all the same.
+func redact(url string) string { return userInURL.ReplaceAllString(url, "$1***@") }
 
-// explain says of a time-out which flag would change it.
-func (g *gateway) explain(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || os.IsTimeout(err) {
+// explain says of a failed request what the user can do about it, without the
+// credentials in the URL.
+func (g *gateway) explain(ctx context.Context, err error) error {
+	var untrusted *tls.CertificateVerificationError
+	var failed *url.Error
+	switch {
+	case ctx.Err() != nil: // other time-outs are not ours: a resolver's, the system's
 		return fmt.Errorf("no answer from %s within %s (--timeout)", redact(g.url), &g.timeout)
+	case g.noRoots != nil && errors.As(err, &untrusted):
+		return g.noRoots
+	case errors.As(err, &failed):
+		return fmt.Errorf("%s %q: %w", failed.Op, redact(failed.URL), failed.Err)
 	}
 	return err
 }
@@ -104,8 +120,9 @@ func checkRedirect(body object) func(*http.Request, []*http.Request) error {
 		if len(before) >= maxRedirects {
 			return fmt.Errorf("more than %d redirects", maxRedirects)
 		}
-		if sameParty(before[0].URL, next.URL) {
-			return nil
+		away := func(r *http.Request) bool { return !sameParty(before[0].URL, r.URL) }
+		if !away(next) && !slices.ContainsFunc(before, away) {
+			return nil // and it has never been anywhere else
 		}
 		next.Header.Del("Authorization")
 		if next.Body != nil && body.holdsPassword() {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -35,6 +36,11 @@ func TestURLs(t *testing.T) {
 		"http://":               "Invalid URL 'http:/api/v1/iam': No scheme supplied. Write it as http://localhost:8088/",
 		"http://:80":            "Invalid URL 'http://:80/api/v1/iam': No host supplied",
 		"http://u:secret@h/%zz": "Invalid URL 'http://***@h/%zz/api/v1/iam': not a URL",
+		"u:secret@h:8088":       "Invalid URL '***@h:8088/api/v1/iam': No scheme supplied. Write it as http://localhost:8088/",
+		"http://u:p/secret@h/":  "Invalid URL 'http://***@h/api/v1/iam': not a URL",
+		"http:/u:secret@h/":     "Invalid URL '***@h/api/v1/iam': No scheme supplied. Write it as http://localhost:8088/",
+		"ftp://u:a@secret@h/":   "Invalid URL 'ftp://***@h/api/v1/iam': the scheme must be http or https",
+		"http://u:sec\nret@h/":  "Invalid URL 'http://***@h/api/v1/iam': not a URL",
 	} {
 		u := &user{env: map[string]string{"TRUSTGRAPH_URL": url}}
 		if got := u.calls("tg-list-users"); got != (outcome{"", "Exception: " + want + "\n", exitFailure}) {
@@ -48,6 +54,10 @@ func TestHelpShowsTheURL(t *testing.T) {
 	u := &user{env: map[string]string{"TRUSTGRAPH_URL": "http://u:secret@h/%s%"}}
 	got := u.calls("tg-login", "--help")
 	if got.code != exitOK || got.err != "" || !strings.Contains(got.out, `(default "http://***@h/%s%")`) || strings.Contains(got.out, "secret") {
+		t.Errorf("%+v", got)
+	}
+	u.env["TRUSTGRAPH_URL"] = "u:secret@h"
+	if got := u.calls("tg-login", "--help"); !strings.Contains(got.out, `(default "***@h")`) || strings.Contains(got.out, "secret") {
 		t.Errorf("%+v", got)
 	}
 	got = (&user{}).calls("tg", "login", "-h")
@@ -98,6 +108,35 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// What has been elsewhere comes back without credentials: whoever is there says where
+// to, and what is done there.
+func TestRedirectsBack(t *testing.T) {
+	end := newStub(t, ok(`{}`))
+	var home, away *httptest.Server
+	home = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/back" {
+			end.ServeHTTP(w, r)
+			return
+		}
+		http.Redirect(w, r, away.URL, http.StatusTemporaryRedirect)
+	}))
+	defer home.Close()
+	away = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, home.URL+"/back", http.StatusTemporaryRedirect)
+	}))
+	defer away.Close()
+	got := (&user{}).calls("tg-list-users", "-u", home.URL, "-t", "tg_k")
+	if r := end.last(t); got.code != exitOK || r.path != "/back" || r.header.Get("Authorization") != "" {
+		t.Errorf("%+v, %+v", got, r)
+	}
+	first, _ := http.NewRequest(http.MethodPost, home.URL, nil)
+	second, _ := http.NewRequest(http.MethodPost, away.URL, nil)
+	third, _ := http.NewRequest(http.MethodPost, home.URL+"/back", strings.NewReader("{}"))
+	if err := checkRedirect(object{{"password", "p"}})(third, []*http.Request{first, second}); err == nil {
+		t.Error("the password comes back")
+	}
+}
+
 func TestSameParty(t *testing.T) {
 	for pair, want := range map[[2]string]bool{
 		{"http://a/x", "http://A:80/y"}:     true,
@@ -124,24 +163,46 @@ func TestNobodyThere(t *testing.T) {
 	}
 	address := "http://" + ln.Addr().String()
 	ln.Close()
-	got := (&user{}).calls("tg-list-users", "-u", address)
+	got := (&user{}).calls("tg-list-users", "-u", strings.Replace(address, "//", "//tg_key@", 1))
+	if strings.Contains(got.err, "tg_key") || !strings.Contains(got.err, "//***@127.0.0.1:") {
+		t.Errorf("%+v", got)
+	}
+	got = (&user{}).calls("tg-list-users", "-u", address)
 	if got.code != exitFailure || got.out != "" || !strings.HasPrefix(got.err, "Exception: ") || !strings.Contains(got.err, "refused") {
 		t.Errorf("%+v", got)
 	}
 }
 
 func TestTimeout(t *testing.T) {
-	silent, stop := make(chan struct{}), make(chan struct{})
-	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		close(silent)
-		<-stop
-	}))
+	stop := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-stop }))
 	defer s.Close()
 	defer close(stop)
 	got := (&user{}).calls("tg-list-users", "-u", s.URL, "--timeout", "50ms")
-	<-silent
 	if want := (outcome{"", "Exception: no answer from " + s.URL + " within 50ms (--timeout)\n", exitFailure}); got != want {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A time-out that is not the client's own keeps its own text.
+func TestOtherTimeouts(t *testing.T) {
+	g := &gateway{url: "http://h/", timeout: defaultTimeout}
+	for _, err := range []error{
+		&url.Error{Op: "Post", URL: "http://h/", Err: &net.DNSError{Err: "i/o timeout", Name: "h", IsTimeout: true}},
+		&url.Error{Op: "Post", URL: "http://h/", Err: os.NewSyscallError("connect", syscall.ETIMEDOUT)},
+	} {
+		if got := g.explain(t.Context(), err); got.Error() != err.Error() {
+			t.Errorf("%v becomes %v", err, got)
+		}
+	}
+}
+
+func TestSecondsRefused(t *testing.T) {
+	for _, text := range []string{"", "soon", "-1", "-2m", "18446744074", "99999999999999999999", "9223372037"} {
+		var s seconds
+		if err := s.Set(text); err == nil {
+			t.Errorf("%q: %s", text, s.String())
+		}
 	}
 }
 
@@ -184,13 +245,26 @@ func TestEncrypted(t *testing.T) {
 		t.Fatal(err)
 	}
 	rubbish := secretFile(t, "no certificate")
+	// A directory as Debian's, with more in it than certificates.
+	crowded := filepath.Dir(bundle)
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(crowded, "java"), 0o700),
+		os.Symlink("/none", filepath.Join(crowded, "dangling")),
+		syscall.Mkfifo(filepath.Join(crowded, "pipe"), 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, row := range []struct {
 		env, flags, want string
 	}{
 		{"", "", "x509: "},
 		{"", "--cacert " + bundle, ""},
 		{"", "--cacert " + filepath.Dir(bundle), ""},
+		{"", "--cacert " + filepath.Dir(rubbish), "no certificate in " + filepath.Dir(rubbish)},
 		{"REQUESTS_CA_BUNDLE=" + bundle, "", ""},
+		{"REQUESTS_CA_BUNDLE=" + crowded, "", ""},
 		{"CURL_CA_BUNDLE=" + bundle, "", ""},
 		{"REQUESTS_CA_BUNDLE=/none", "--cacert " + bundle, ""},
 		{"REQUESTS_CA_BUNDLE=/none", "", "REQUESTS_CA_BUNDLE: open /none: "},
@@ -208,6 +282,13 @@ func TestEncrypted(t *testing.T) {
 		if row.want != "" && (got.code != exitFailure || !strings.Contains(got.err, row.want)) {
 			t.Errorf("%+v: %+v", row, got)
 		}
+	}
+	// A redirect from where nothing is encrypted trusts nobody else instead.
+	door := httptest.NewServer(http.RedirectHandler(s.URL, http.StatusTemporaryRedirect))
+	defer door.Close()
+	knocking := &user{env: map[string]string{"TRUSTGRAPH_URL": door.URL, "REQUESTS_CA_BUNDLE": "/none"}}
+	if got := knocking.calls("tg-list-users"); got.code != exitFailure || !strings.HasPrefix(got.err, "Exception: REQUESTS_CA_BUNDLE: open /none: ") {
+		t.Errorf("%+v", got)
 	}
 	// Nobody's mistake where nothing is encrypted.
 	u := at(end)

@@ -134,7 +134,7 @@ func spellings(line string) [][]string {
 }
 
 func TestCredentials(t *testing.T) {
-	file := secretFile(t, "tg_file\n")
+	file, padded := secretFile(t, "tg_file\n"), secretFile(t, "tg_file\n\r\n\n")
 	for _, row := range []struct {
 		line string
 		env  map[string]string
@@ -148,6 +148,8 @@ func TestCredentials(t *testing.T) {
 		{"tg-list-users", nil, ""},
 		{"tg-list-users --token-file " + file, map[string]string{"TRUSTGRAPH_TOKEN": "tg_env"}, "Bearer tg_file"},
 		{"tg-list-users", map[string]string{"TRUSTGRAPH_TOKEN_FILE": file}, "Bearer tg_file"},
+		{"tg-list-users --token-file " + padded, nil, "Bearer tg_file"},
+		{"tg-list-users", map[string]string{"TRUSTGRAPH_TOKEN": "tg_env\n\n"}, "Bearer tg_env"},
 		{"tg-list-users", map[string]string{"TRUSTGRAPH_TOKEN_FILE": file, "TRUSTGRAPH_TOKEN": "tg_env"}, "Bearer tg_env"},
 		{"tg-login --username a --password b", map[string]string{"TRUSTGRAPH_TOKEN_FILE": file}, ""},
 	} {
@@ -173,6 +175,14 @@ func TestTokenNeverInErrors(t *testing.T) {
 	got := u.calls("tg-list-users")
 	if got.code != exitFailure || strings.Contains(got.err, "secret") || s.count() != 0 {
 		t.Errorf("%+v", got)
+	}
+	if want := "Exception: the token in TRUSTGRAPH_TOKEN is more than a line, or has control characters\n"; got.err != want {
+		t.Errorf("%q, want %q", got.err, want)
+	}
+	file := secretFile(t, "tg_very\nsecret\n")
+	got = u.calls("tg-list-users", "--token-file", file)
+	if want := "Exception: the token in " + file + " is more than a line, or has control characters\n"; got.err != want {
+		t.Errorf("%q, want %q", got.err, want)
 	}
 	u.env["TRUSTGRAPH_TOKEN"] = "tg_secret"
 	s.Close()

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 )
 
 // TestExpires is the table of iam.md section 5.10: what the service would store as
@@ -58,12 +60,32 @@ func TestISOTimeAsTheService(t *testing.T) {
 }
 
 func FuzzISOTime(f *testing.F) {
-	for _, seed := range []string{"2099-01-01", "2099-W01-1T10:30:15.5+01:00", "2099W0110", "2099-01-01é1", "2099-W", ""} {
+	for _, seed := range []string{"2099-01-01", "2099-W01-1T10:30:15.5+01:00", "2099W0110", "2099-01-01é1", "2099-W", "", "2096-02-29 23:59:59", "2099-02-29T24:00:00"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if isISOTime(text) && (len(text) < 7 || !isDigit(text[0])) {
-			t.Fatalf("%q", text)
+		if len(text) < 10 || text[4] != '-' || text[5] == 'W' {
+			_ = isISOTime(text) // no panic
+			return
+		}
+		day := text[:10]
+		if _, err := time.Parse(time.DateOnly, day); isISOTime(day) != (err == nil && day[:4] != "0000") {
+			t.Fatalf("the date %q: %v, but to Go %v", day, isISOTime(day), err)
+		}
+		if text == day {
+			return
+		}
+		// A day and a time are understood together when each of them is.
+		_, separator := utf8.DecodeRuneInString(text[10:])
+		at := text[10+separator:]
+		clock := isISOTime("2000-01-01T" + at)
+		if isISOTime(text) != (isISOTime(day) && clock) {
+			t.Fatalf("%q: %v", text, isISOTime(text))
+		}
+		if len(at) == 8 && at[2] == ':' && at[5] == ':' {
+			if _, err := time.Parse(time.TimeOnly, at); clock != (err == nil) {
+				t.Fatalf("the time %q: %v, but to Go %v", at, clock, err)
+			}
 		}
 	})
 }

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -15,14 +19,16 @@ const (
 type gateway struct {
 	*app
 	url                   string
-	token, tokenFile      string
+	token                 string
+	tokenFile             filename
 	workspace             string
 	timeout               seconds
-	cacert, cert, certKey string
+	cacert, cert, certKey filename
 	output                choice
 	json                  bool
 
-	anonymous  bool // no credential is sent, whatever the environment holds
+	noRoots    error // why nobody's certificate is trusted
+	anonymous  bool  // no credential is sent, whatever the environment holds
 	tokenGiven bool
 }
 
@@ -42,16 +48,20 @@ func (a *app) command(use, short, long string) (*cobra.Command, *gateway) {
 	flags.Var(&g.output, "output", "print `text`, or json: the server's records as one document on standard output")
 	flags.BoolVar(&g.json, "json", false, "the same as --output json")
 	flags.Var(&g.timeout, "timeout", "give up after this `time` (seconds, or with a unit); 0 means never")
-	flags.StringVar(&g.cacert, "cacert", "", "trust the certificates in this PEM `file` or directory only (env REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE)")
-	flags.StringVar(&g.cert, "cert", "", "PEM `file` with a client certificate")
-	flags.StringVar(&g.certKey, "cert-key", "", "PEM `file` with the client certificate's key, when --cert does not hold it")
+	flags.Var(&g.cacert, "cacert", "trust the certificates in this PEM `file` or directory only (env REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE)")
+	flags.Var(&g.cert, "cert", "PEM `file` with a client certificate")
+	flags.Var(&g.certKey, "cert-key", "PEM `file` with the client certificate's key, when --cert does not hold it")
 	ours(cmd, "output", "json", "timeout", "cacert", "cert", "cert-key")
 	return cmd, g
 }
 
 // run makes f what cmd does.
 func (g *gateway) run(cmd *cobra.Command, f func() error) *cobra.Command {
+	completeFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if g.certKey != "" && g.cert == "" {
+			return errors.New("argument --cert-key: not allowed without --cert")
+		}
 		g.tokenGiven = cmd.Flags().Changed("token")
 		g.json = g.json || g.output.value == "json"
 		if err := f(); err != nil {
@@ -79,7 +89,7 @@ func requiredFlag(cmd *cobra.Command, name, usage string, instead ...string) *st
 func (g *gateway) withToken(cmd *cobra.Command) {
 	g.anonymous = false
 	cmd.Flags().StringVarP(&g.token, "token", "t", "", "API key or JWT `token` (env TRUSTGRAPH_TOKEN); others can see arguments")
-	cmd.Flags().StringVar(&g.tokenFile, "token-file", "", "read the token from this `file` (env TRUSTGRAPH_TOKEN_FILE)")
+	cmd.Flags().Var(&g.tokenFile, "token-file", "read the token from this `file` (env TRUSTGRAPH_TOKEN_FILE, unless TRUSTGRAPH_TOKEN is set)")
 	ours(cmd, "token-file")
 	cmd.MarkFlagsMutuallyExclusive("token", "token-file")
 }
@@ -90,18 +100,25 @@ func (g *gateway) withWorkspace(cmd *cobra.Command) {
 
 // credential is the token to send: from the flags, else from the environment. An
 // empty one means that none is sent.
-func (g *gateway) credential() (string, error) {
-	switch {
-	case g.anonymous || g.tokenGiven:
-		return g.token, nil
+func (g *gateway) credential() (token string, err error) {
+	from := "--token"
+	switch fromEnv, _ := g.lookup("TRUSTGRAPH_TOKEN"); {
+	case g.anonymous:
+	case g.tokenGiven:
+		token = g.token
 	case g.tokenFile != "":
-		return readSecretFile(g.tokenFile)
+		from = string(g.tokenFile)
+		token, err = readSecretFile(from)
+	case fromEnv != "":
+		token, from = fromEnv, "TRUSTGRAPH_TOKEN"
+	default:
+		if from, _ = g.lookup("TRUSTGRAPH_TOKEN_FILE"); from != "" {
+			token, err = readSecretFile(from)
+		}
 	}
-	if token, _ := g.lookup("TRUSTGRAPH_TOKEN"); token != "" {
-		return token, nil
+	token = strings.TrimRight(token, "\r\n")
+	if err == nil && strings.ContainsFunc(token, unicode.IsControl) {
+		err = fmt.Errorf("the token in %s is more than a line, or has control characters", from)
 	}
-	if file, _ := g.lookup("TRUSTGRAPH_TOKEN_FILE"); file != "" {
-		return readSecretFile(file)
-	}
-	return "", nil
+	return token, err
 }

@@ -123,13 +123,10 @@ func (r record) record(name string) (inner record) {
 	return inner
 }
 
-func (r record) records(name string) (list []record) {
-	_ = json.Unmarshal(r[name], &list) // another type reads as empty
-	return list
-}
-
 func truth(raw json.RawMessage) bool {
-	switch string(bytes.TrimSpace(raw)) {
+	var compact bytes.Buffer
+	_ = json.Compact(&compact, raw) // a missing one is empty
+	switch compact.String() {
 	case "", "null", "false", `""`, "0", "[]", "{}":
 		return false
 	}

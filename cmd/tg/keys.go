@@ -50,7 +50,7 @@ func (o *owner) resolve(g *gateway) (string, error) {
 }
 
 func newCreateAPIKey(a *app) *cobra.Command {
-	cmd, g := a.command("create-api-key --user-id ID --name NAME", "Create an API key and print it",
+	cmd, g := a.command("create-api-key (--user-id ID | --self) --name NAME", "Create an API key and print it",
 		`Create an API key for a user, or with --self for yourself. It is shown once, on
 standard output. Without --expires it never expires; a date or time is ISO 8601,
 midnight unless it says otherwise, and in UTC unless it has an offset:
@@ -84,7 +84,7 @@ midnight unless it says otherwise, and in UTC unless it has an offset:
 }
 
 func newListAPIKeys(a *app) *cobra.Command {
-	cmd, g := a.command("list-api-keys --user-id ID", "List a user's API keys",
+	cmd, g := a.command("list-api-keys (--user-id ID | --self)", "List a user's API keys",
 		`List the API keys of a user, or with --self your own. Expired ones are listed
 too. The keys themselves cannot be shown again.`)
 	g.withToken(cmd)
@@ -134,7 +134,11 @@ func (o *owner) mustOwn(g *gateway, keyID string) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(r.records("api_keys"), func(k record) bool { return k.text("id") == keyID }) {
+	keys, err := r.list("api_keys")
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(keys, func(k record) bool { return k.text("id") == keyID }) {
 		return fmt.Errorf("key %s is not one of your own", keyID)
 	}
 	return nil

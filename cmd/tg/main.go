@@ -12,19 +12,17 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
 )
 
-// Exit codes of every command.
+// Exit codes of every command that is not ended by a signal.
 const (
-	exitOK          = 0
-	exitFailure     = 1
-	exitUsage       = 2
-	exitInterrupted = 130
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
 )
 
 // app is what a process gives its command: streams, environment, terminal.
@@ -42,30 +40,13 @@ func main() {
 	a := &app{
 		in:       bufio.NewReader(os.Stdin),
 		out:      newSink(os.Stdout),
-		err:      newSink(os.Stderr),
+		err:      newSink(standardError()),
 		lookup:   os.LookupEnv,
 		terminal: openTerminal,
 	}
-	a.exitOnInterrupt()
+	a.endBySignals()
+	allProxy()
 	os.Exit(a.execute(filepath.Base(os.Args[0]), os.Args[1:]))
-}
-
-// exitOnInterrupt makes Ctrl-C end the process wherever it waits, without a word
-// and with the terminal as it was. A shell that starts something in the background
-// has it ignore the signal; that stays so.
-func (a *app) exitOnInterrupt() {
-	if signal.Ignored(os.Interrupt) {
-		return
-	}
-	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, os.Interrupt)
-	go func() {
-		<-interrupts
-		if restore := a.restore.Load(); restore != nil {
-			(*restore)()
-		}
-		os.Exit(exitInterrupted)
-	}()
 }
 
 // failed is an error from running a command; any other is one of calling it.

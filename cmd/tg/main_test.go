@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -114,6 +115,9 @@ func (u *user) calls(line ...string) outcome {
 	code := a.execute(line[0], line[1:])
 	return outcome{out.String(), errOut.String(), code}
 }
+
+// patience bounds what would otherwise hang when it fails.
+const patience = time.Minute
 
 // words splits a command line at blanks; ~ is a blank inside a word and ” an
 // empty word.

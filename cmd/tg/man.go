@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 )
 
 // newMan and newLinks are for whoever installs tg.
@@ -20,10 +20,11 @@ func newMan() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			// Pages for everybody: what stands in this environment is no default.
 			bare := &app{lookup: func(string) (string, bool) { return "", false }}
-			root := bare.root()
-			root.DisableAutoGenTag = true
-			if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "Sluice"}, args[0]); err != nil {
-				return failed{err}
+			for _, c := range pagesOf(bare.root()) {
+				file := strings.ReplaceAll(c.CommandPath(), " ", "-") + ".1"
+				if err := os.WriteFile(filepath.Join(args[0], file), []byte(manPage(c)), 0o644); err != nil {
+					return failed{err}
+				}
 			}
 			return nil
 		},
@@ -52,59 +53,74 @@ func (a *app) links() (names []string) {
 	return names
 }
 
-func newCompletion(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "completion bash|zsh|fish",
-		Short: "Print a script that makes a shell complete commands and flags",
-		Long: `Print a script for tg and the programs linked to it. To use it at once:
-
-  bash   source <(tg completion bash)
-  zsh    source <(tg completion zsh)
-  fish   tg completion fish | source`,
-		ValidArgs: []string{"bash", "zsh", "fish"},
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.printCompletion(cmd.Root(), args[0], a.out); err != nil {
-				return failed{err}
-			}
-			return nil
-		},
+// manPage is the page of a command in roff.
+func manPage(cmd *cobra.Command) string {
+	name := strings.ReplaceAll(cmd.CommandPath(), " ", "-")
+	var b strings.Builder
+	// Without a date: the same program makes the same pages.
+	fmt.Fprintf(&b, ".TH %q 1 \"\" Sluice\n.SH NAME\n%s \\- %s\n.SH SYNOPSIS\n%s\n",
+		strings.ToUpper(name), roff(name), roff(cmd.Short), roff(cmd.UseLine()))
+	if cmd.HasParent() && cmd.Annotations[builtIn] == "" {
+		fmt.Fprintf(&b, ".br\n%s\n", roff(strings.Replace(cmd.UseLine(), " ", "-", 1)))
 	}
-}
-
-// printCompletion prints cobra's script. It calls whichever program stands on the
-// command line, so that the shell only has to be told to use it for the links too.
-func (a *app) printCompletion(root *cobra.Command, shell string, out io.Writer) error {
-	var script bytes.Buffer
-	generate := map[string]func() error{
-		"bash": func() error { return root.GenBashCompletionV2(&script, true) },
-		"zsh":  func() error { return root.GenZshCompletion(&script) },
-		"fish": func() error { return root.GenFishCompletion(&script, true) },
-	}[shell]
-	if err := generate(); err != nil {
-		return err
-	}
-	for _, link := range a.links() {
-		for _, line := range registrations(shell, script.String()) {
-			script.WriteString(strings.Replace(line, " tg", " "+link, 1) + "\n")
+	b.WriteString(".SH DESCRIPTION\n")
+	for paragraph := range strings.SplitSeq(cmd.Long, "\n\n") {
+		if strings.HasPrefix(paragraph, "  ") {
+			fmt.Fprintf(&b, ".PP\n.nf\n%s\n.fi\n", roff(paragraph)) // an example
+		} else {
+			fmt.Fprintf(&b, ".PP\n%s\n", roff(paragraph))
 		}
 	}
-	_, err := script.WriteTo(out)
-	return err
+	cmd.InitDefaultHelpFlag()
+	for _, group := range flagGroups(cmd) {
+		fmt.Fprintf(&b, ".SH %s\n", strings.ToUpper(group.title))
+		group.flags.VisitAll(func(f *pflag.Flag) { b.WriteString(manFlag(f)) })
+	}
+	b.WriteString(".SH SEE ALSO\n" + seeAlso(cmd) + "\n")
+	return b.String()
 }
 
-// registrations are what tells a shell to use the script for tg.
-func registrations(shell, script string) (lines []string) {
-	switch shell {
-	case "bash":
-		return []string{"complete -o default -o nospace tg -F __start_tg"}
-	case "zsh":
-		return []string{"compdef _tg tg"}
+func manFlag(f *pflag.Flag) string {
+	spelling := `\fB` + roff("--"+f.Name) + `\fR`
+	if f.Shorthand != "" {
+		spelling = `\fB` + roff("-"+f.Shorthand) + `\fR, ` + spelling
 	}
-	for line := range strings.Lines(script) {
-		if strings.HasPrefix(line, "complete ") && strings.Contains(line, " -c tg -n ") {
-			lines = append(lines, strings.TrimSuffix(line, "\n"))
+	value, usage := pflag.UnquoteUsage(f)
+	if value != "" {
+		spelling += ` \fI` + roff(value) + `\fR`
+	}
+	switch f.DefValue {
+	case "", "false", "[]":
+	default:
+		usage += " (default " + f.DefValue + ")"
+	}
+	return fmt.Sprintf(".TP\n%s\n%s\n", spelling, roff(usage))
+}
+
+// seeAlso are the other pages that a page names: tg's are all of them.
+func seeAlso(cmd *cobra.Command) string {
+	if cmd.HasParent() {
+		return ".BR tg (1)"
+	}
+	var pages []string
+	for _, c := range pagesOf(cmd)[1:] {
+		pages = append(pages, ".BR "+roff("tg-"+c.Name())+" (1)")
+	}
+	return strings.Join(pages, ",\n")
+}
+
+// pagesOf are tg and the commands that have a page.
+func pagesOf(root *cobra.Command) []*cobra.Command {
+	pages := []*cobra.Command{root}
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() {
+			pages = append(pages, c)
 		}
 	}
-	return lines
+	return pages
 }
+
+var roffEscapes = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n.", "\n\\&.", "\n'", "\n\\&'")
+
+// roff is text as roff prints it to the letter.
+func roff(text string) string { return roffEscapes.Replace(text) }

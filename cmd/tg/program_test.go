@@ -2,16 +2,21 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// program is tg in a process of its own, called by a name.
+// program is tg in a process of its own, called by a name. It heeds signals although
+// the tests may have been started to ignore them.
 func program(t *testing.T, env []string, line ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -20,7 +25,26 @@ func program(t *testing.T, env []string, line ...string) *exec.Cmd {
 	}
 	// The race detector would have every program wait a second at its end.
 	own := []string{asProgram + "=1", "GOCOVERDIR=" + t.TempDir(), "GORACE=atexit_sleep_ms=0"}
-	return &exec.Cmd{Path: exe, Args: line, Env: append(own, env...)}
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, deadly...) // what is heard is not ignored, nor by a child
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(func() {
+		cancel()
+		signal.Stop(heard)
+	})
+	cmd := exec.CommandContext(ctx, exe)
+	cmd.Args, cmd.Env, cmd.WaitDelay = line, append(own, env...), time.Second
+	return cmd
+}
+
+var deadly = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
+
+// ended is how a process ended: by a signal, or with an exit code.
+func ended(cmd *exec.Cmd) string {
+	if status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
+		return status.Signal().String()
+	}
+	return cmd.ProcessState.String()
 }
 
 // TestProgram: names that it is called by, streams, exit codes.
@@ -60,9 +84,61 @@ func TestProxy(t *testing.T) {
 	if err == nil || proxy.count() != 1 {
 		t.Errorf("past the proxy: %q %v", out, err)
 	}
+	// ALL_PROXY is for the schemes that have none of their own.
+	other := newStub(t, ok(`{}`))
+	for env, want := range map[string]*stub{
+		"ALL_PROXY=" + proxy.URL:                              proxy,
+		"all_proxy=" + proxy.URL:                              proxy,
+		"http_proxy= ALL_PROXY=" + proxy.URL:                  proxy,
+		"ALL_PROXY=" + proxy.URL + " HTTP_PROXY=" + other.URL: other,
+		"ALL_PROXY=" + proxy.URL + " http_proxy=" + other.URL: other,
+	} {
+		before := want.count()
+		out, err := program(t, strings.Fields(env), "tg-list-users", "-u", "http://gateway.invalid/").Output()
+		if err != nil || want.count() != before+1 {
+			t.Errorf("%s: %q %v", env, out, err)
+		}
+	}
 }
 
-// TestInterrupt: Ctrl-C ends a command that waits for its input, in silence.
+// TestNobodyReadsTheExplanations: a secret goes to standard output although nobody
+// reads standard error any more; without a reader of its own the program is ended.
+func TestNobodyReadsTheExplanations(t *testing.T) {
+	for line, reply := range map[string]string{
+		"tg-bootstrap-iam":                                `{"bootstrap_admin_api_key":"S"}`,
+		"tg-create-api-key --user-id u --name n":          `{"api_key_plaintext":"S"}`,
+		"tg-reset-password --user-id u":                   `{"temporary_password":"S"}`,
+		"tg-create-user --username u --password p":        `{"user":{"id":"S"}}`,
+		"tg-login --username u --password-file /dev/null": `{"jwt":"S","jwt_expires":"E"}`,
+	} {
+		s := newStub(t, ok(reply))
+		cmd := program(t, []string{"TRUSTGRAPH_URL=" + s.URL}, words(line)...)
+		cmd.Stderr = unread(t)
+		if out, err := cmd.Output(); err != nil || string(out) != "S\n" {
+			t.Errorf("%s: %q %v", line, out, err)
+		}
+		cmd = program(t, []string{"TRUSTGRAPH_URL=" + s.URL}, words(line)...)
+		cmd.Stdout = unread(t)
+		if _ = cmd.Run(); ended(cmd) != syscall.SIGPIPE.String() {
+			t.Errorf("%s: it ended with %s", line, ended(cmd))
+		}
+	}
+}
+
+// unread is a pipe that nobody reads from.
+func unread(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// TestInterrupt: Ctrl-C ends a command that waits for its input, in silence and by
+// the signal, so that a script ends too.
 func TestInterrupt(t *testing.T) {
 	cmd := program(t, nil, "tg-delete-user", "--user-id", "u")
 	var errOut bytes.Buffer
@@ -84,9 +160,8 @@ func TestInterrupt(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	err = cmd.Wait()
-	if cmd.ProcessState.ExitCode() != exitInterrupted || errOut.Len() > 0 {
-		t.Errorf("%v %q", err, errOut.String())
+	if _ = cmd.Wait(); ended(cmd) != syscall.SIGINT.String() || errOut.Len() > 0 {
+		t.Errorf("%s %q", ended(cmd), errOut.String())
 	}
 }
 
@@ -104,8 +179,24 @@ func TestInstallation(t *testing.T) {
 	}
 	for _, name := range append(links, "tg") {
 		page, err := os.ReadFile(filepath.Join(dir, name+".1"))
-		if err != nil || !strings.Contains(string(page), ".SH SYNOPSIS") || strings.Contains(string(page), "private") {
-			t.Errorf("%s: %v", name, err)
+		text := strings.ReplaceAll(string(page), `\-`, "-")
+		if err != nil || strings.Contains(text, "private") || !strings.HasPrefix(text, fmt.Sprintf(".TH %q 1 \"\" Sluice\n", strings.ToUpper(name))) {
+			t.Errorf("%s: %v %s", name, err, text)
+		}
+		if word, isLink := strings.CutPrefix(name, "tg-"); isLink &&
+			(!strings.Contains(text, "\n.SH SYNOPSIS\ntg "+word) || !strings.Contains(text, "\n.br\n"+name) ||
+				!strings.Contains(text, "\n.SH BEYOND TRUSTGRAPH'S OWN TOOL\n.TP\n")) {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+	for name, want := range map[string]string{
+		"tg":            "\n.nf\n  export TRUSTGRAPH_URL=http://localhost:8088/\n  export",
+		"tg-completion": "\n.nf\n  bash   source <(tg completion bash)\n",
+		"tg-login":      "\n.TP\n\\fB-w\\fR, \\fB--workspace\\fR \\fIworkspace\\fR\nworkspace of the user (default: ",
+		"tg-list-users": "\n.TP\n\\fB--timeout\\fR \\fItime\\fR\ngive up after this time (seconds, or with a unit); 0 means never (default 2m10s)\n",
+	} {
+		if page, err := os.ReadFile(filepath.Join(dir, name+".1")); err != nil || !strings.Contains(strings.ReplaceAll(string(page), `\-`, "-"), want) {
+			t.Errorf("%s: %v lacks %s", name, err, want)
 		}
 	}
 	for shell, want := range map[string]string{
@@ -131,6 +222,33 @@ func TestInstallation(t *testing.T) {
 	}
 }
 
+// TestCompletion: files only where one is meant, and the words that a flag takes.
+func TestCompletion(t *testing.T) {
+	const files, noFiles = ":0\n", ":4\n"
+	for line, want := range map[string]string{
+		"list-users --output ''":                       "text\njson\n" + noFiles,
+		"list-users ''":                                noFiles,
+		"update-user --enabled ''":                     "yes\nno\n" + noFiles,
+		"create-user --roles ''":                       "reader\nwriter\nadmin\n" + noFiles,
+		"get-user --user-id ''":                        noFiles,
+		"get-user --token-file ''":                     files,
+		"login --password-file ''":                     files,
+		"get-user --cacert ''":                         files,
+		"help list-user":                               "list-users\tList the users of a workspace\n" + noFiles,
+		"create-user --username u --password-stdin ''": noFiles,
+	} {
+		lines := [][]string{append([]string{"tg", "__complete"}, words(line)...)}
+		if name, rest, _ := strings.Cut(line, " "); name != "help" {
+			lines = append(lines, append([]string{"tg-" + name, "__complete"}, words(rest)...))
+		}
+		for _, line := range lines {
+			if got := (&user{}).calls(line...); got.out != want {
+				t.Errorf("%q: %+v, want %q", line, got, want)
+			}
+		}
+	}
+}
+
 func TestBuiltIns(t *testing.T) {
 	if got := (&user{}).calls("tg", "version"); got.code != exitOK || !strings.HasPrefix(got.out, "tg ") {
 		t.Errorf("%+v", got)
@@ -142,6 +260,12 @@ func TestBuiltIns(t *testing.T) {
 				t.Errorf("%s: %+v lacks %s", line, got, name)
 			}
 		}
+	}
+	if got := (&user{}).calls("tg", "help", "login"); got.code != exitOK || !strings.Contains(got.out, "\n  tg login --username NAME [flags]\n") {
+		t.Errorf("%+v", got)
+	}
+	if got := (&user{}).calls("tg", "--help"); !strings.Contains(got.out, "\n  tg COMMAND [flags]\n") {
+		t.Errorf("%+v", got)
 	}
 	for _, line := range everyCommand {
 		name := strings.Fields(line)[0]

@@ -69,8 +69,9 @@ func withoutNewline(line string) string {
 
 // secret is a password that a command needs, and the places it can come from.
 type secret struct {
-	value, file string
-	stdin       *bool // shared by the secrets of a command, a line each
+	value string
+	file  filename
+	stdin *bool // shared by the secrets of a command, a line each
 }
 
 // secretFlag adds the flags of a secret; stdin is nil for a command's first.
@@ -78,7 +79,7 @@ func secretFlag(cmd *cobra.Command, name, usage string, stdin *bool) *secret {
 	s := &secret{stdin: stdin}
 	flags := cmd.Flags()
 	flags.StringVar(&s.value, name, "", usage+" (asked for when not given; others can see arguments)")
-	flags.StringVar(&s.file, name+"-file", "", "read it from this `file`")
+	flags.Var(&s.file, name+"-file", "read it from this `file`")
 	if stdin == nil {
 		s.stdin = flags.Bool("password-stdin", false, "read passwords from standard input, a line each, without asking")
 		ours(cmd, "password-stdin")
@@ -94,7 +95,7 @@ func (s *secret) read(a *app, prompt, again string) (string, error) {
 	case s.value != "":
 		return s.value, nil
 	case s.file != "":
-		return readSecretFile(s.file)
+		return readSecretFile(string(s.file))
 	case *s.stdin:
 		return a.readLine(errors.New("no password on standard input"))
 	}

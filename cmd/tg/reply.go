@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // Routes of the gateway.
@@ -88,12 +89,17 @@ func (g *gateway) show(document json.RawMessage, text func()) error {
 	return nil
 }
 
-// list is the member that holds a list, which the gateway leaves out when empty.
-func (r *reply) list(name string) json.RawMessage {
+// list are the records of a list, which the gateway leaves out when it is empty.
+func (r *reply) list(name string) ([]record, error) {
 	if !truth(r.record[name]) {
-		return json.RawMessage("[]")
+		return nil, nil
 	}
-	return r.record[name]
+	var list []record
+	err := json.Unmarshal(r.record[name], &list)
+	if err != nil || slices.ContainsFunc(list, func(one record) bool { return one == nil }) {
+		return nil, fmt.Errorf("%s of the reply is not a list of records: is a gateway at --api-url?", name)
+	}
+	return list, nil
 }
 
 // done prints a line about what was done.

@@ -129,6 +129,24 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// A list is one of records, or empty, which Python's falsehoods are too.
+func TestListsThatAreNone(t *testing.T) {
+	for _, list := range []string{"5", `{"a":1}`, `[{"id":"1"},5]`, "[null]", `[[]]`, `"x"`, "true"} {
+		s := newStub(t, ok(`{"users":`+list+`}`))
+		for _, line := range []string{"tg-list-users", "tg-list-users --json"} {
+			want := outcome{"", "Exception: users of the reply is not a list of records: is a gateway at --api-url?\n", exitFailure}
+			if got := at(s).calls(words(line)...); got != want {
+				t.Errorf("%s of %s: %+v", line, list, got)
+			}
+		}
+	}
+	for _, list := range []string{"[]", "[ ]", "null", "{ }", "0", `""`, "false"} {
+		if got := at(newStub(t, ok(`{"users":`+list+`}`))).calls("tg-list-users"); got != (outcome{"No users.\n", "", exitOK}) {
+			t.Errorf("%s: %+v", list, got)
+		}
+	}
+}
+
 func TestBodiesAreASCII(t *testing.T) {
 	s := newStub(t, ok(`{}`))
 	at(s).calls("tg-login", "--username", "é\"\\\n\t\x7f€😀\xff", "--password", "p")

@@ -57,7 +57,7 @@ const builtIn = "built-in"
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "tg",
+		Use:   "tg COMMAND [flags]",
 		Short: "Users, workspaces and API keys of a TrustGraph gateway",
 		Long: `Talk to a gateway about users, workspaces and API keys. Results go to standard
 output; explanations, prompts' warnings and errors to standard error.
@@ -66,19 +66,23 @@ output; explanations, prompts' warnings and errors to standard error.
   export TRUSTGRAPH_TOKEN=$(tg bootstrap-iam)
   tg create-user --username bob
 
-Every command is also a program: tg-login is tg login. Flags may be shortened as
-long as one fits. Passwords and tokens given as arguments can be seen by every
-user of the machine: rather have them asked for, or read from a file. A password
-that may begin with a dash, as temporary ones do, is bound to its flag, which always
-works: --password="$X".
+The commands that talk to a gateway are also programs: tg-login is tg login. Flags
+may be shortened as long as one fits. Passwords and tokens given as arguments can be
+seen by every user of the machine: rather have them asked for, or read from a file.
+A password that may begin with a dash, as temporary ones do, is bound to its flag,
+which always works: --password="$X".
+
+HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say which proxy to use. None is
+asked for this machine itself: localhost and its addresses.
 
 Exit codes: 0 success (also when a deletion is declined), 1 failure, 2 wrong
-usage, 130 interrupted.`,
+usage. Ctrl-C ends a command by SIGINT, which shells show as 130.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetHelpCommand(newHelp())
 	cobra.EnableCommandSorting = false
 	root.SetUsageFunc(printUsage)
 	root.AddCommand(a.commands()...)
@@ -87,6 +91,46 @@ usage, 130 interrupted.`,
 		root.AddCommand(c)
 	}
 	return root
+}
+
+// noCommand refuses arguments of tg itself: they were meant to be a command.
+func noCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	root.SuggestionsMinimumDistance = 2
+	hint := "tg --help lists them all"
+	if similar := root.SuggestionsFor(args[0]); len(similar) > 0 {
+		hint = "did you mean " + strings.Join(similar, " or ") + "?"
+	}
+	return fmt.Errorf("unknown command %q: %s", args[0], hint)
+}
+
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Print what --help does",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err == nil {
+				err = noCommand(cmd.Root(), rest)
+			}
+			if err != nil {
+				return err
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, _ []string, prefix string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+			for _, c := range cmd.Root().Commands() {
+				if c.IsAvailableCommand() && strings.HasPrefix(c.Name(), prefix) {
+					names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 // printUsage is the part of --help behind the description.
@@ -101,19 +145,30 @@ func printUsage(cmd *cobra.Command) error {
 			}
 		}
 	}
-	options := pflag.NewFlagSet("", pflag.ContinueOnError)
-	additional := pflag.NewFlagSet("", pflag.ContinueOnError)
-	options.SortFlags, additional.SortFlags = false, false
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if isAdditional(f) {
-			additional.AddFlag(f)
-		} else {
-			options.AddFlag(f)
-		}
-	})
-	fmt.Fprintf(out, "\nOptions:\n%s", options.FlagUsagesWrapped(helpColumns))
-	if additional.HasFlags() {
-		fmt.Fprintf(out, "\nBeyond TrustGraph's own tool:\n%s", additional.FlagUsagesWrapped(helpColumns))
+	for _, group := range flagGroups(cmd) {
+		fmt.Fprintf(out, "\n%s:\n%s", group.title, group.flags.FlagUsagesWrapped(helpColumns))
 	}
 	return nil
+}
+
+// flagGroup are flags that help texts show together.
+type flagGroup struct {
+	title string
+	flags *pflag.FlagSet
+}
+
+func flagGroups(cmd *cobra.Command) (groups []flagGroup) {
+	for i, title := range []string{"Options", "Beyond TrustGraph's own tool"} {
+		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+		flags.SortFlags = false
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if isAdditional(f) == (i == 1) {
+				flags.AddFlag(f)
+			}
+		})
+		if flags.HasFlags() {
+			groups = append(groups, flagGroup{title, flags})
+		}
+	}
+	return groups
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -15,6 +16,17 @@ type sink struct {
 	to     io.Writer
 	screen bool // somebody looks at it
 	err    error
+}
+
+// standardError is standard error whose reader may leave: writing to Go's own would
+// then end the process, before a secret has gone to standard output. It does so for
+// the descriptors 1 and 2 only.
+func standardError() *os.File {
+	fd, err := unix.Dup(2)
+	if err != nil {
+		return os.Stderr
+	}
+	return os.NewFile(uintptr(fd), os.Stderr.Name())
 }
 
 func newSink(f *os.File) *sink { return &sink{to: f, screen: term.IsTerminal(int(f.Fd()))} }

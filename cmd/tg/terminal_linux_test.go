@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,12 +16,16 @@ import (
 // other.
 func openPTY(t *testing.T) (master, slave *os.File) {
 	t.Helper()
-	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	// It does not block, so that reading can be bounded.
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	master = os.NewFile(uintptr(fd), "ptmx")
 	t.Cleanup(func() { master.Close() })
+	if err := master.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +96,7 @@ func TestPrompts(t *testing.T) {
 			own, err := os.OpenFile(slave.Name(), os.O_RDWR|unix.O_NOCTTY, 0)
 			return newTerminal(own, own), err
 		}
-		done := make(chan outcome)
+		done := make(chan outcome, 1)
 		go func() { done <- u.calls(words(row.line)...) }()
 		for i := 0; i < len(row.dialog); i += 2 {
 			shown := readUntil(t, master, row.dialog[i])
@@ -109,8 +114,13 @@ func TestPrompts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := <-done; got != row.outcome {
-			t.Errorf("%s: %+v", row.line, got)
+		select {
+		case got := <-done:
+			if got != row.outcome {
+				t.Errorf("%s: %+v", row.line, got)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%s does not end", row.line)
 		}
 		if row.body == "" && s.count() > 0 || row.body != "" && s.last(t).body != row.body {
 			t.Errorf("%s sent %+v", row.line, s.requests)
@@ -121,30 +131,45 @@ func TestPrompts(t *testing.T) {
 	}
 }
 
-// TestInterruptAtPrompt: with everything redirected the controlling terminal is
-// asked; Ctrl-C there gives it its echo back.
-func TestInterruptAtPrompt(t *testing.T) {
-	master, slave := openPTY(t)
-	cmd := program(t, nil, "tg-login", "--username", "bob")
-	var out, errOut bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	cmd.ExtraFiles = []*os.File{slave}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	readUntil(t, master, "Password for bob: ")
-	if echoes(t, slave) {
-		t.Error("the terminal echoes at the prompt")
-	}
-	if _, err := master.WriteString("half a password\x03"); err != nil {
-		t.Fatal(err)
-	}
-	err := cmd.Wait()
-	if cmd.ProcessState.ExitCode() != exitInterrupted || out.Len()+errOut.Len() > 0 {
-		t.Errorf("%v %q %q", err, out.String(), errOut.String())
-	}
-	if !echoes(t, slave) {
-		t.Error("the terminal echoes no longer")
+// TestSignalsAtPrompt: with everything redirected the controlling terminal is asked;
+// whatever ends the program there gives it its echo back.
+func TestSignalsAtPrompt(t *testing.T) {
+	for _, row := range []struct {
+		typed string         // in the prompt
+		sent  syscall.Signal // when nothing is typed
+		ended string
+	}{
+		{typed: "half a password\x03", ended: syscall.SIGINT.String()},
+		{typed: "half a password\x1c", ended: "exit status 131"},
+		{sent: syscall.SIGTERM, ended: syscall.SIGTERM.String()},
+		{sent: syscall.SIGHUP, ended: syscall.SIGHUP.String()},
+	} {
+		master, slave := openPTY(t)
+		cmd := program(t, nil, "tg-login", "--username", "bob")
+		var out, errOut bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errOut
+		cmd.ExtraFiles = []*os.File{slave}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		readUntil(t, master, "Password for bob: ")
+		if echoes(t, slave) {
+			t.Error("the terminal echoes at the prompt")
+		}
+		if _, err := master.WriteString(row.typed); err != nil {
+			t.Fatal(err)
+		}
+		if row.typed == "" {
+			if err := cmd.Process.Signal(row.sent); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _ = cmd.Wait(); ended(cmd) != row.ended || out.Len()+errOut.Len() > 0 {
+			t.Errorf("%+v: %s %q %q", row, ended(cmd), out.String(), errOut.String())
+		}
+		if !echoes(t, slave) {
+			t.Errorf("%+v: the terminal echoes no longer", row)
+		}
 	}
 }

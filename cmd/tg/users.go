@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -95,12 +96,20 @@ func (g *gateway) showList(operation, key string, columns []column, none string,
 	if err != nil {
 		return err
 	}
-	return g.show(r.list(key), func() {
-		if list := r.records(key); len(list) > 0 {
-			printTable(g.out, columns, list)
+	list, err := r.list(key)
+	if err != nil {
+		return err
+	}
+	document := r.record[key]
+	if len(list) == 0 {
+		document = json.RawMessage("[]")
+	}
+	return g.show(document, func() {
+		if len(list) == 0 {
+			fmt.Fprintln(g.out, none)
 			return
 		}
-		fmt.Fprintln(g.out, none)
+		printTable(g.out, columns, list)
 	})
 }
 

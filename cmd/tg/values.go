@@ -14,10 +14,10 @@ import (
 type seconds time.Duration
 
 func (s *seconds) Set(text string) error {
-	d, err := time.ParseDuration(text)
-	if n, numeric := strconv.Atoi(text); numeric == nil {
-		d, err = time.Duration(n)*time.Second, nil
+	if _, err := strconv.Atoi(text); err == nil {
+		text += "s"
 	}
+	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
 		return errors.New("give seconds (130) or a time with a unit (2m)")
 	}
@@ -28,6 +28,22 @@ func (s *seconds) Set(text string) error {
 func (s *seconds) String() string { return time.Duration(*s).String() }
 
 func (s *seconds) Type() string { return "time" }
+
+// filename is the name of a file. An empty one is a variable that is not set, rather
+// than a wish to do without the file.
+type filename string
+
+func (f *filename) Set(text string) error {
+	if text == "" {
+		return errors.New("expected the name of a file")
+	}
+	*f = filename(text)
+	return nil
+}
+
+func (f *filename) String() string { return string(*f) }
+
+func (f *filename) Type() string { return "file" }
 
 // choice is one of a few words.
 type choice struct {

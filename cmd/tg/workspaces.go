@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -64,14 +65,18 @@ func newGetWorkspace(a *app) *cobra.Command {
 
 func newUpdateWorkspace(a *app) *cobra.Command {
 	cmd, g := a.command("update-workspace --workspace-id ID", "Change a workspace's name, or whether it is enabled",
-		`Change what is given and keep the rest. --enabled no keeps the workspace's users
-as they are; disable-workspace disables them and deletes their API keys.`)
+		`Change what is given and keep the rest. A name cannot be emptied. --enabled no
+keeps the workspace's users as they are; disable-workspace disables them and
+deletes their API keys.`)
 	g.withToken(cmd)
 	id := requiredFlag(cmd, "workspace-id", "`id` of the workspace")
 	name := cmd.Flags().String("name", "", "full `name`")
 	enabled := flagYesNo(cmd, "enabled", "whether the workspace can be used")
 	changes(cmd, "name", "enabled")
 	return g.run(cmd, func() error {
+		if cmd.Flags().Changed("name") && *name == "" {
+			return unchanged{errors.New("a name cannot be emptied")}
+		}
 		return g.updateWorkspace(*id, *name, enabled.wanted(), "Updated")
 	})
 }
