@@ -13,7 +13,11 @@ import (
 	"unicode/utf8"
 )
 
-// Archive is a store whose records can be moved. A store need not be one.
+// Archive is a store whose records can be moved. A store need not be one. What it
+// promises holds in full for a store with transactions. One without reads what
+// changes during an export before or after the change, and undoes a failed import
+// by deleting: when that fails too, its error says so and the records are not to be
+// used.
 type Archive interface {
 	// Export calls each with every record of one moment, as *User, *APIKey,
 	// *SigningKey and last *Workspace: those are what tells a deployment that has
@@ -63,7 +67,7 @@ const (
 )
 
 // ExportLines writes all records of a store as JSON lines and returns how many.
-// They hold password hashes and private keys.
+// They hold password hashes and private keys. It stops when ctx ends.
 func ExportLines(ctx context.Context, from Archive, w io.Writer) (int, error) {
 	out := bufio.NewWriter(w)
 	lines := json.NewEncoder(out)
@@ -71,7 +75,7 @@ func ExportLines(ctx context.Context, from Archive, w io.Writer) (int, error) {
 	n := 0
 	err := from.Export(ctx, func(record any) error {
 		n++
-		return lines.Encode(lineOf(record))
+		return errors.Join(ctx.Err(), lines.Encode(lineOf(record)))
 	})
 	if err != nil {
 		return n, err
@@ -111,7 +115,8 @@ func lineTime(t time.Time) string {
 }
 
 // ImportLines stores what ExportLines wrote, all or nothing, and returns how
-// many records. Errors name the line and never show what is in it.
+// many records. Errors name the line and never show what is in it. It stops when
+// ctx ends, unless r does not return.
 func ImportLines(ctx context.Context, to Archive, r io.Reader) (int, error) {
 	n := 0
 	err := to.Import(ctx, func(yield func(any, error) bool) {
@@ -123,7 +128,9 @@ func ImportLines(ctx context.Context, to Archive, r io.Reader) (int, error) {
 			}
 			n++
 			record, err := parseLine(in.Bytes())
-			if err != nil {
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			} else if err != nil {
 				err = fmt.Errorf("record %d: %w", n, err)
 			}
 			if !yield(record, err) || err != nil {

@@ -3,6 +3,8 @@ package iam
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 )
@@ -70,6 +72,20 @@ func TestImportKeepsEnds(t *testing.T) {
 			t.Errorf("%q: %v, %v", expires, key.Expires, err)
 		}
 		m = NewMemory()
+	}
+}
+
+// Both directions stop when their context has ended.
+func TestMovesEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	full, empty := NewMemory(), NewMemory()
+	full.put(&Workspace{ID: "w"})
+	if n, err := ExportLines(ctx, full, io.Discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("exported %d records, %v", n, err)
+	}
+	if n, err := ImportLines(ctx, empty, strings.NewReader(`{"type":"workspace","id":"w"}`)); !errors.Is(err, context.Canceled) || len(empty.workspaces) > 0 {
+		t.Errorf("imported %d records, %v", n, err)
 	}
 }
 

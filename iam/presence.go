@@ -18,8 +18,9 @@ var (
 	// it is no service of Sluice, and knows nothing of sharing one.
 	ErrOtherStore = errors.New("another IAM service answers on this bus, with a store of its own or not Sluice's: stop one of them, or let Sluice's share a store")
 	// ErrOtherName: another IAM service uses the store, under another subscription
-	// name, so that each of them would carry out every request.
-	ErrOtherName = errors.New("another IAM service uses this store under another name: give both the same --id")
+	// name, so that each of them would carry out every request. One that a gateway embeds
+	// is always called defaultName.
+	ErrOtherName = errors.New("another IAM service uses this store under another name: give both the same --id, which is always iam-svc for one that a gateway embeds")
 )
 
 const (

@@ -30,6 +30,9 @@ keys in a file (--iam-store). The first administrator's API key is then written
 to a file beside it, unless --bootstrap-token gives one. Only one gateway of a
 platform can do so: it refuses to serve where another IAM service answers. With
 --iam-store cassandra several can: those that share the store serve side by side.
+So does a sluice iam on it whose --id is iam-svc: an embedded service is called
+that, whatever --id says. CASSANDRA_HOST alone chooses Cassandra for sluice iam,
+not here.
 
 ` + configHelp,
 		Args: cobra.NoArgs,

@@ -22,10 +22,13 @@ process at a time may use (--store), readable by its owner only, or in Cassandra
 named (--cassandra-host, CASSANDRA_HOST), or another --cassandra option is on the
 command line, that means Cassandra too.
 
+--bootstrap-mode has no default: say token, with --bootstrap-token, or bootstrap.
+
 Without a broker, or without Cassandra, it runs, waits, and heals by itself:
 /healthz and /readyz on the metrics port tell. Replicas that share a store in
 Cassandra and one --id serve side by side; where any other IAM service answers it
-refuses to serve. Never run it and the reference's service at the same time.
+refuses to serve. One that a gateway embeds is called iam-svc, whatever the
+gateway's --id. Never run it and the reference's service at the same time.
 
 Anybody who may publish on its request queue can do anything, and anybody who may
 read its replies sees secrets: restrict both at the broker.

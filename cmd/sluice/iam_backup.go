@@ -121,7 +121,7 @@ func backupStore(from, to string) error {
 		return err
 	}
 	defer os.Remove(draft) //nolint:errcheck // it is gone when all went well
-	copied, err := bolt.Open(draft, bolt.Options{MustExist: true})
+	copied, err := bolt.Open(draft, bolt.Options{MustExist: true, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return fmt.Errorf("the copy is not usable: %w", err)
 	}
@@ -133,7 +133,7 @@ func backupStore(from, to string) error {
 
 // copyStore writes a copy of a store, whoever has it open.
 func copyStore(from string, w io.Writer) error {
-	file, err := bolt.Open(from, bolt.Options{MustExist: true})
+	file, err := bolt.Open(from, bolt.Options{MustExist: true, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		return errors.Join(file.WriteBackup(w), file.Close())
 	}

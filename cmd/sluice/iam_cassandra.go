@@ -34,7 +34,10 @@ type CassandraStore struct {
 	Hosts []string
 	// Username and Password belong together. The latter is a secret.
 	Username, Password string
-	Keyspace           string
+	// lone is what gave one of them without the other, and was passed over; set by
+	// passOverLone.
+	lone     string
+	Keyspace string
 	// ReplicationFactor, or Replication by datacentre, is for a keyspace that is made.
 	ReplicationFactor int
 	Replication       map[string]int
@@ -69,6 +72,18 @@ func cassandraOptions(c *Config) []option {
 		{name: "cassandra-tls-cert", value: text(&s.TLSCertFile), help: "PEM `file` of the client certificate"},
 		{name: "cassandra-tls-key", value: text(&s.TLSKeyFile), help: "PEM `file` of its private key"},
 		{name: "cassandra-tls-server-name", value: text(&s.TLSServerName), help: "`name` that every node's certificate must carry; empty means the host's"},
+	}
+}
+
+// passOverLone forgets a user name or a password from the environment if it is
+// alone, as the reference does: it may be there for another service.
+func (s *CassandraStore) passOverLone(origins map[string]origin) {
+	name := "cassandra-username"
+	if s.Username == "" {
+		name = "cassandra-password"
+	}
+	if from := origins[name]; from.environment && (s.Username == "") != (s.Password == "") {
+		s.Username, s.Password, s.lone = "", "", from.label
 	}
 }
 

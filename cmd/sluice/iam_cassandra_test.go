@@ -57,6 +57,9 @@ func TestWhichStore(t *testing.T) {
 		{[]string{"--store=memory", "--cassandra-tls=off"}, nil, "", "error: --cassandra-tls is only for --store=cassandra"},
 		{[]string{"--store=memory", "--cassandra-username=u", "--cassandra-password-file=" + writeFile(t, "p", "pw")}, nil, "", "error: --cassandra-username is only for"},
 		{nil, nil, "store: iam.db\ncassandra-host: a\n", "iam.db by "},
+		{[]string{"--store=Cassandra"}, nil, "", `error: the IAM store "Cassandra": write "cassandra", or ./Cassandra`},
+		{[]string{"--store=./Cassandra"}, nil, "", "./Cassandra by --store"},
+		{nil, map[string]string{"SLUICE_IAM_STORE": "MEMORY"}, "", `error: the IAM store "MEMORY": write "memory"`},
 	} {
 		c, err := loadService(t, row.args, row.env, row.yaml)
 		got := fmt.Sprint("error: ", err)
@@ -133,6 +136,9 @@ func TestCassandraOptions(t *testing.T) {
 		{nil, map[string]string{"CASSANDRA_HOST": " a, b:9043 ,", "CASSANDRA_KEYSPACE": "k", "CASSANDRA_REPLICATION_FACTOR": "3"}, "[a b:9043]   k 3 map[]  false clear"},
 		{[]string{"--cassandra-keyspace=flag", "--cassandra-host=x", "--cassandra-host=y"}, map[string]string{"CASSANDRA_HOST": "a", "CASSANDRA_KEYSPACE": "k"}, "[x y]   flag 1 map[]  false clear"},
 		{nil, credentials, "[cassandra] u p iam 1 map[]  false TLS true false 0"},
+		{nil, map[string]string{"CASSANDRA_USERNAME": "u"}, "[cassandra]   iam 1 map[]  false clear"},
+		{nil, map[string]string{"CASSANDRA_PASSWORD": "p"}, "[cassandra]   iam 1 map[]  false clear"},
+		{[]string{"--cassandra-username=v"}, credentials, "[cassandra] v p iam 1 map[]  false TLS true false 0"},
 		{[]string{"--cassandra-tls=off"}, credentials, "[cassandra] u p iam 1 map[]  false clear"},
 		{[]string{"--cassandra-tls=unverified"}, credentials, "[cassandra] u p iam 1 map[]  false TLS false false 0"},
 		{[]string{"--cassandra-tls=on"}, nil, "[cassandra]   iam 1 map[]  false TLS true false 0"},
@@ -156,6 +162,7 @@ func TestCassandraNonsenseIsRefused(t *testing.T) {
 		{"--cassandra-host=a:99999", "Cassandra host"},
 		{"--cassandra-host=a:0", "Cassandra host"},
 		{"--cassandra-username=u", "Cassandra user name and password belong together"},
+		{"--cassandra-password=p", "Cassandra user name and password belong together"},
 		{"--cassandra-keyspace=drop;table", "keyspace"},
 		{"--cassandra-replication-factor=0", "--cassandra-replication-factor: must be from 1 to 99"},
 		{"--cassandra-replication=three", "--cassandra-replication: must be datacentres with their number of copies"},
@@ -211,5 +218,74 @@ func TestStoreIsLogged(t *testing.T) {
 	}
 	if strings.Contains(text, "hunter2") {
 		t.Error(text)
+	}
+}
+
+// TestWhatIsPassedOver: settings that do not count are told of, and no others.
+func TestWhatIsPassedOver(t *testing.T) {
+	lone := map[string]string{"CASSANDRA_HOST": "127.0.0.1:1", "CASSANDRA_USERNAME": "u"}
+	both := map[string]string{"CASSANDRA_HOST": "127.0.0.1:1", "CASSANDRA_USERNAME": "u", "CASSANDRA_PASSWORD": "p"}
+	const loneLine, hostLine = "alone=\"environment variable CASSANDRA_USERNAME\"", "given_by=\"environment variable CASSANDRA_HOST\""
+	gateway := []string{"--iam=embedded", "--bootstrap-token=tg_0123456789abcdef"}
+	for _, row := range []struct {
+		service bool
+		args    []string
+		env     map[string]string
+		want    string // one of the lines, or none
+	}{
+		{true, nil, lone, loneLine},
+		{true, nil, both, ""},
+		{true, []string{"--store=memory"}, lone, ""},
+		{false, append(gateway, "--iam-store=cassandra"), lone, loneLine},
+		{false, append(gateway, "--iam-store=memory"), lone, ""},
+		{false, gateway, both, hostLine},
+	} {
+		t.Chdir(t.TempDir())
+		var c *Config
+		var err error
+		if row.service {
+			c, err = loadService(t, row.args, row.env, "")
+		} else {
+			c, _, err = loadConfig(t, row.args, row.env, "")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var logged output
+		log := newLogger(c, &logged)
+		logStore(c, log)
+		store, err := openStore(c, log, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{loneLine, hostLine} {
+			if told := strings.Contains(logged.String(), line); told != (line == row.want) {
+				t.Errorf("%v, %v: %s: %v in\n%s", row.args, row.env, line, told, logged.String())
+			}
+		}
+	}
+}
+
+// TestFlagsForNobody: a gateway whose IAM is elsewhere refuses flags of its own, and
+// lets variables be, which other processes may need.
+func TestFlagsForNobody(t *testing.T) {
+	env := map[string]string{"CASSANDRA_HOST": "a", "SLUICE_IAM_STORE": "cassandra", "IAM_BOOTSTRAP_TOKEN": "tg_0123456789abcdef"}
+	keys := "--api-keys=" + writeFile(t, "keys.yaml", keyFile("tg_key"))
+	for _, iam := range []string{"--iam=bus", "--no-iam"} {
+		if _, _, err := loadConfig(t, []string{iam, keys}, env, ""); err != nil {
+			t.Errorf("%s: %v", iam, err)
+		}
+		for _, arg := range []string{
+			"--iam-store=x", "--iam-store-key=x", "--bootstrap-mode=token", "--bootstrap-token-file=" + writeFile(t, "token", "tg_0123456789abcdef"),
+			"--min-password-length=8", "--allow-remote-bootstrap", "--cassandra-host=a", "--cassandra-tls-ca=/nonexistent",
+		} {
+			name, _, _ := strings.Cut(arg, "=")
+			if _, _, err := loadConfig(t, []string{iam, keys, arg}, nil, ""); err == nil || !strings.HasPrefix(err.Error(), name+" is only for --iam=embedded") {
+				t.Errorf("%s %s: %v", iam, arg, err)
+			}
+		}
 	}
 }

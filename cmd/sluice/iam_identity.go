@@ -168,7 +168,10 @@ func comesBack(err error) bool {
 	if errors.As(err, &store) {
 		return true
 	}
-	for _, known := range []error{bus.ErrUnavailable, bus.ErrBusy, dispatch.ErrUnavailable, dispatch.ErrLost, cassandra.ErrUnavailable} {
+	for _, known := range []error{
+		bus.ErrUnavailable, bus.ErrBusy, dispatch.ErrUnavailable, dispatch.ErrLost,
+		cassandra.ErrUnavailable, cassandra.ErrLogin, cassandra.ErrTables, // a role may read before it may write
+	} {
 		if errors.Is(err, known) {
 			return true
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 
 	"sluice/iam"
 )
@@ -70,8 +72,12 @@ func (v iamChoice) Set(s string) error {
 
 // storeOptions name the store; prefix sets them apart in the gateway.
 func storeOptions(c *Config, prefix string) []option {
+	help := "`file` to keep users, workspaces and keys in, made when it is not there; \"cassandra\" keeps them there, \"memory\" until the process ends"
+	if prefix == "" {
+		help += "; where none is named, --cassandra options or CASSANDRA_HOST mean cassandra"
+	}
 	return []option{
-		{name: prefix + "store", env: "SLUICE_IAM_STORE", value: text(&c.Service.Store), help: "`file` to keep users, workspaces and keys in, made when it is not there; \"cassandra\" keeps them there, \"memory\" until the process ends"},
+		{name: prefix + "store", env: "SLUICE_IAM_STORE", value: text(&c.Service.Store), help: help},
 		{name: prefix + "store-key", env: "SLUICE_IAM_STORE_KEY", secret: true, value: text(&c.Service.StoreKey), help: "`key`, 32 bytes as hexadecimal or base64 text, that encrypts private signing keys in the store"},
 	}
 }
@@ -152,6 +158,17 @@ func (c *Config) checkEmbedded() error {
 	return c.checkStore("iam-", false)
 }
 
+// refuseEmbedded refuses flags of a service that the gateway does not embed. What
+// the environment or the file says may be there for other processes.
+func (c *Config) refuseEmbedded() error {
+	for _, o := range slices.Concat(embeddedOptions(c), cassandraOptions(c)) {
+		if from := c.origins[o.name]; from.flag {
+			return fmt.Errorf("%s is only for --iam=embedded, and IAM is %q", from.label, c.IAM)
+		}
+	}
+	return nil
+}
+
 // checkStore settles where records are kept and checks that it can be used. prefix
 // and follows are chooseStore's.
 func (c *Config) checkStore(prefix string, follows bool) error {
@@ -161,7 +178,13 @@ func (c *Config) checkStore(prefix string, follows bool) error {
 	if c.Service.Store == "" {
 		return errors.New("the IAM store must be a file, \"cassandra\" or \"memory\"")
 	}
+	for _, word := range []string{storeInCassandra, storeInMemory} {
+		if c.Service.Store != word && strings.EqualFold(c.Service.Store, word) {
+			return fmt.Errorf("the IAM store %q: write %q, or ./%s for a file of that name", c.Service.Store, word, c.Service.Store)
+		}
+	}
 	if c.Service.Store == storeInCassandra {
+		c.Service.Cassandra.passOverLone(c.origins)
 		if err := c.Service.Cassandra.validate(); err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func serveIAM(t *testing.T, args ...string) string {
 type flakyStore struct {
 	iam.Store
 	faults   []error // what Ready says in turn
-	failures int     // of the seeding
+	failures []error // what seeding says
 }
 
 func (f *flakyStore) Ready(context.Context) error {
@@ -72,9 +72,10 @@ func (f *flakyStore) Name(context.Context) (string, error) { return "cluster/iam
 func (f *flakyStore) Close() error                         { return nil }
 
 func (f *flakyStore) Seed(ctx context.Context, s iam.Seed) error {
-	if f.failures > 0 {
-		f.failures--
-		return fmt.Errorf("%w: went away", cassandra.ErrUnavailable)
+	if len(f.failures) > 0 {
+		err := f.failures[0]
+		f.failures = f.failures[1:]
+		return err
 	}
 	return f.Store.Seed(ctx, s)
 }
@@ -94,7 +95,11 @@ func TestServiceWaitsForItsStore(t *testing.T) {
 	}
 	defer g.close()
 	refused := fmt.Errorf("%w: role x at 10.0.0.7", cassandra.ErrLogin)
-	store := &flakyStore{Store: iam.NewMemory(), failures: 1, faults: []error{refused, refused}}
+	store := &flakyStore{Store: iam.NewMemory(), faults: []error{refused, refused}, failures: []error{
+		fmt.Errorf("%w: went away", cassandra.ErrUnavailable),
+		fmt.Errorf("%w: no MODIFY", cassandra.ErrLogin),
+		fmt.Errorf("%w: no such table", cassandra.ErrTables),
+	}}
 	own := &identity{log: log, store: &openedStore{Store: store, away: store}, settings: c.iamConfig()}
 	own.settings.Logger = log
 	ctx, cancel := context.WithCancel(t.Context())

@@ -68,8 +68,11 @@ func (o *openedStore) openCassandra(s *CassandraStore, log *slog.Logger, mustExi
 		return err
 	}
 	o.Store, o.away = store, store
+	if s.lone != "" {
+		log.Warn("nobody logs in to Cassandra: user name and password count only together", "alone", s.lone)
+	}
 	if s.TLS == tlsUnverified {
-		cmp.Or(log, slog.Default()).Warn("whoever answers as Cassandra is believed: --cassandra-tls=unverified checks no certificate")
+		log.Warn("whoever answers as Cassandra is believed: --cassandra-tls=unverified checks no certificate")
 	}
 	return nil
 }
@@ -159,7 +162,11 @@ func storeName(c *Config) string {
 	return strings.TrimSpace(c.Service.Store)
 }
 
-// logStore says which store it is, and why.
+// logStore says which store it is, and why; and that a Cassandra host did not
+// choose it, where `sluice iam` would have followed it.
 func logStore(c *Config, log *slog.Logger) {
+	if from := c.origins["cassandra-host"]; c.Service.ChosenBy == "" && from.label != "" {
+		log.Warn("a Cassandra host is given and not used: say --iam-store=cassandra to keep users and keys there", "given_by", from.label, "store", storeName(c))
+	}
 	log.Info("IAM store", "store", storeName(c), "chosen_by", cmp.Or(c.Service.ChosenBy, "default"))
 }

@@ -7,11 +7,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"sluice/bus/amqp/brokertest"
@@ -147,7 +149,7 @@ func TestTokenFile(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	store, err := openStore(c, nil, true)
+	store, err := openStore(c, slog.New(slog.DiscardHandler), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,6 +239,31 @@ func TestMoveRecords(t *testing.T) {
 	names, err := filepath.Glob(in("*"))
 	if err != nil || len(names) != 6 { // a.db, its token, live.db, copy.db, a.jsonl, b.db
 		t.Errorf("files %v, %v", names, err)
+	}
+}
+
+// TestInterruptedImport: a signal ends an import that waits for its input, and
+// nothing of it is stored.
+func TestInterruptedImport(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "iam.db")
+	in, feed := io.Pipe()
+	defer in.Close()
+	var out, errOut output
+	code := make(chan int, 1)
+	go func() { code <- execute([]string{"iam", "import", "--store", path}, in, &out, &errOut) }()
+	for _, text := range []string{`{"type":"workspace","id":"default","enabled":true}` + "\n", "\n"} {
+		if _, err := io.WriteString(feed, text); err != nil { // returns once it is read
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-code; got != exitFailure || !strings.Contains(errOut.String(), "interrupted") {
+		t.Errorf("exit %d\n%s", got, errOut.String())
+	}
+	if got, text, errText := run("iam", "export", "--store", path); got != exitOK || text != "" {
+		t.Errorf("exit %d, %s\n%s", got, text, errText)
 	}
 }
 

@@ -32,7 +32,8 @@ type loader struct {
 // origin is where an option's value came from.
 type origin struct {
 	label string // for messages; empty for a default
-	flag  bool
+	// flag and environment say which of the sources it was, if not the file.
+	flag, environment bool
 }
 
 // newLoader declares the options as flags. lookup is os.LookupEnv, or a test's.
@@ -109,7 +110,8 @@ type source struct {
 	texts func(o *option, file bool) []string
 	// label names the place in error messages.
 	label func(o *option, file bool) string
-	flags bool
+	// flags and environment are those of origin.
+	flags, environment bool
 }
 
 // load applies flags over environment over the YAML file (if file is not
@@ -142,7 +144,7 @@ func (l *loader) apply(o *option, sources []source) error {
 		if label == "" {
 			continue
 		}
-		l.origins[o.name] = origin{label, s.flags}
+		l.origins[o.name] = origin{label, s.flags, s.environment}
 		if o.ignored {
 			l.ignored = append(l.ignored, o.name)
 		}
@@ -215,7 +217,8 @@ func (l *loader) envSource() source {
 			}
 			return []string{v}
 		},
-		label: func(o *option, file bool) string { return "environment variable " + name(o, file) },
+		label:       func(o *option, file bool) string { return "environment variable " + name(o, file) },
+		environment: true,
 	}
 }
 

@@ -93,6 +93,9 @@ func (c *Config) checkSources() error {
 	if c.IAM == iamEmbedded {
 		return c.checkEmbedded()
 	}
+	if err := c.refuseEmbedded(); err != nil {
+		return err
+	}
 	if c.IAM == iamNone && c.JWTPublicKeyFile == "" && c.APIKeysFile == "" {
 		return errors.New("--no-iam leaves nobody to call: it needs --jwt-public-key or --api-keys")
 	}
