@@ -26,7 +26,7 @@ func newBulk(b *Bus) *bulk {
 	cfg := *b.cfg
 	// What waits for the socket is bounded by the window: writing never waits.
 	cfg.WriteBufferBytes = 2 * (max(cfg.BulkWindowBytes, cfg.MaxMessageBytes) + cfg.BulkWindow*overheadBytes + largePiece)
-	return &bulk{bus: b, link: newLink(&cfg, "bulk")}
+	return &bulk{bus: b, link: newLink(&cfg, "bulk", b.closeBy)}
 }
 
 func (k *bulk) run(ctx context.Context) { k.link.run(ctx, k.serve) }
@@ -38,7 +38,7 @@ func (k *bulk) serve(ctx context.Context, a *attachment) error {
 	var running sync.WaitGroup
 	// The lane ends with its connection.
 	defer running.Wait()
-	defer func() { _ = a.conn.CloseDeadline(k.bus.closeBy()) }()
+	defer func() { a.close(k.bus.closeBy()) }()
 	lane := newConfirmLane(inner, k.bus, a.conn, k.bus.cfg.BulkWindow, k.bus.cfg.BulkWindowBytes)
 	passed := k.link.guard()
 	e, err := lane.open()

@@ -48,7 +48,7 @@ type consumeSession struct {
 }
 
 func newConsumer(b *Bus, index int) *consumer {
-	c := &consumer{bus: b, index: index, link: newLink(b.cfg, "consume"), changed: make(chan struct{})}
+	c := &consumer{bus: b, index: index, link: newLink(b.cfg, "consume", b.closeBy), changed: make(chan struct{})}
 	c.topology = newTopology(c)
 	return c
 }
@@ -124,7 +124,7 @@ func (c *consumer) serve(ctx context.Context, a *attachment) error {
 	c.link.down.Store(true)
 	c.set(nil)
 	c.topology.end(fmt.Errorf("%w: consume connection lost", bus.ErrUnavailable))
-	_ = a.conn.CloseDeadline(c.bus.closeBy())
+	a.close(c.bus.closeBy())
 	<-drained
 	c.bus.replies.Interrupted()
 	return err

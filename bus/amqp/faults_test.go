@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
@@ -25,7 +26,7 @@ import (
 func TestStalledSocket(t *testing.T) {
 	p := newProxy(t, brokertest.URL(t))
 	rec, s := bustest.NewRecorder(), newSpace(t)
-	b := open(t, Config{URLs: []string{p.url}, WriteTimeout: 500 * time.Millisecond, WatchdogTimeout: time.Second, WriteBufferBytes: 1 << 20}, rec)
+	b := open(t, Config{URLs: []string{p.url}, WriteTimeout: 500 * time.Millisecond, WatchdogTimeout: 3 * time.Second, WriteBufferBytes: 1 << 20}, rec)
 	topic := s.topic(bus.Request, "slow")
 	drain(t, b, topic)
 	send(t, b, bus.Message{To: topic, ID: "first", Body: []byte("{}")})
@@ -51,7 +52,7 @@ func TestStalledSocket(t *testing.T) {
 func TestWatchdog(t *testing.T) {
 	p := newProxy(t, brokertest.URL(t))
 	rec, s := bustest.NewRecorder(), newSpace(t)
-	b := open(t, Config{URLs: []string{p.url}, WatchdogInterval: 20 * time.Millisecond, WatchdogTimeout: 500 * time.Millisecond}, rec)
+	b := open(t, Config{URLs: []string{p.url}, WatchdogInterval: 20 * time.Millisecond, WatchdogTimeout: 3 * time.Second}, rec)
 	topic := s.topic(bus.Request, "hole")
 	seen := drain(t, b, topic)
 	send(t, b, bus.Message{To: topic, ID: "before", Body: []byte("{}")})
@@ -250,16 +251,59 @@ func TestNoCredentialsInErrorsOrLogs(t *testing.T) {
 	}
 }
 
-// A broker that says nothing any more does not make Close late.
+// A broker that says nothing any more, or nothing but heartbeats, does not make
+// Close late, be the connections open or half open.
 func TestCloseWithMuteBroker(t *testing.T) {
-	p := newProxy(t, brokertest.URL(t))
-	b, err := Open(Config{URLs: []string{p.url}, Logger: quiet}, nil)
-	if err != nil {
-		t.Fatal(err)
+	for _, role := range []string{"", "bulk", "publish", "consume"} {
+		for _, beats := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/heartbeats %v", role, beats), func(t *testing.T) {
+				t.Parallel()
+				p := newProxy(t, brokertest.URL(t))
+				var once sync.Once
+				connected := make(chan struct{})
+				log := slog.New(told{"connected to the message bus", role, func() {
+					once.Do(func() {
+						p.downstream(stall)
+						close(connected)
+					})
+				}})
+				b, err := Open(Config{URLs: []string{p.url}, Logger: log}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if role == "" {
+					until(t, "the bus is ready", func() bool { return b.Ready() == nil })
+					p.downstream(stall)
+				} else {
+					<-connected
+				}
+				if beats {
+					defer p.beat()()
+				}
+				if err := b.Close(within(t, 4*time.Second)); err != nil {
+					t.Errorf("close: %v", err)
+				}
+			})
+		}
 	}
-	until(t, "the bus is ready", func() bool { return b.Ready() == nil })
-	p.downstream(stall)
-	if err := b.Close(within(t, 2*time.Second)); err != nil {
-		t.Errorf("close: %v", err)
-	}
+}
+
+// told does something at the first message of its text and role.
+type told struct {
+	text, role string
+	do         func()
+}
+
+func (told) Enabled(context.Context, slog.Level) bool { return true }
+func (h told) WithAttrs([]slog.Attr) slog.Handler     { return h }
+func (h told) WithGroup(string) slog.Handler          { return h }
+
+func (h told) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if r.Message == h.text && a.Key == "role" && a.Value.String() == h.role {
+			h.do()
+		}
+		return true
+	})
+	return nil
 }

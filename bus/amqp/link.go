@@ -27,7 +27,8 @@ const (
 type link struct {
 	cfg   *Config
 	role  string
-	first int // the URL to try first; owned by run
+	late  func() time.Time // when a connection that is being closed must be gone
+	first int              // the URL to try first; owned by run
 
 	wire atomic.Pointer[wire] // of the present connection, or nil
 
@@ -37,9 +38,9 @@ type link struct {
 	err  error // why there is no connection, guarded by mu
 }
 
-func newLink(cfg *Config, role string) *link {
+func newLink(cfg *Config, role string, late func() time.Time) *link {
 	return &link{
-		cfg: cfg, role: role, err: errors.New("not connected yet"),
+		cfg: cfg, role: role, late: late, err: errors.New("not connected yet"),
 	}
 }
 
@@ -49,6 +50,13 @@ type attachment struct {
 	wire    *wire
 	closed  chan *amqp091.Error
 	blocked chan amqp091.Blocking
+}
+
+// close ends the connection, by then at the latest. The library's deadline alone
+// would not do: each heartbeat that arrives moves it.
+func (a *attachment) close(by time.Time) {
+	defer time.AfterFunc(time.Until(by), a.wire.abort).Stop()
+	_ = a.conn.CloseDeadline(by)
 }
 
 // run keeps a connection until ctx ends. serve returns when the connection is of
@@ -86,11 +94,13 @@ func (l *link) once(ctx context.Context, serve func(context.Context, *attachment
 	}
 	l.wire.Store(a.wire)
 	defer l.wire.Store(nil)
+	// Whatever waits for the broker then, opening a channel or declaring, waits no longer.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(time.Until(l.late()), a.wire.abort) })()
 	gauge := connected.WithLabelValues(l.role)
 	gauge.Inc()
 	l.cfg.Logger.Info("connected to the message bus", "role", l.role, "broker", a.conn.RemoteAddr().String())
 	err = serve(ctx, a)
-	_ = a.conn.CloseDeadline(time.Now().Add(closeGrace))
+	a.close(time.Now().Add(closeGrace))
 	gauge.Dec()
 	if ctx.Err() == nil {
 		reconnects.WithLabelValues(l.role).Inc()

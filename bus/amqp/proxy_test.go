@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 )
 
 // proxy stands between a bus and its broker and plays a bad network. What is said
@@ -141,6 +142,31 @@ func (p *proxy) upstream(change func(v *valve)) {
 func (p *proxy) downstream(change func(v *valve)) {
 	for _, c := range p.all() {
 		c.down.set(change)
+	}
+}
+
+// beat sends heartbeats to the clients of now, whose brokers say nothing else,
+// until stop.
+func (p *proxy) beat() (stop func()) {
+	over := make(chan struct{})
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-tick.C:
+			}
+			for _, c := range p.all() {
+				_, _ = c.client.Write([]byte{8, 0, 0, 0, 0, 0, 0, 0xce})
+			}
+		}
+	})
+	return func() {
+		close(over)
+		beating.Wait()
 	}
 }
 

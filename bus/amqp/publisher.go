@@ -46,7 +46,7 @@ type publishSession struct {
 }
 
 func newPublisher(b *Bus) *publisher {
-	return &publisher{bus: b, link: newLink(b.cfg, "publish")}
+	return &publisher{bus: b, link: newLink(b.cfg, "publish", b.closeBy)}
 }
 
 func (p *publisher) run(ctx context.Context) { p.link.run(ctx, p.serve) }
@@ -61,7 +61,7 @@ func (p *publisher) serve(ctx context.Context, a *attachment) error {
 	}
 	// The lanes end with their connection.
 	defer s.wg.Wait()
-	defer func() { _ = a.conn.CloseDeadline(p.bus.closeBy()) }()
+	defer func() { a.close(p.bus.closeBy()) }()
 	passed := p.link.guard()
 	err := s.openLanes()
 	passed()
