@@ -18,6 +18,8 @@ const (
 	lingerBytes = 64 << 10
 	lingerBulk  = 64 << 20
 	lingerTime  = time.Second
+	// lingerRate is how many bytes a second buy the client more time.
+	lingerRate = 2 << 20
 	// writePiece is how much must reach the client within one write deadline, so
 	// that a large answer may take long as long as it moves.
 	writePiece = 256 << 10
@@ -177,15 +179,20 @@ func (c *conn) closeWrite() bool {
 }
 
 func (c *conn) drainBriefly() {
-	if !c.closeWrite() || c.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	if !c.closeWrite() {
 		return
 	}
 	var scrap [4 << 10]byte
-	for left := c.linger; left > 0; {
+	start, got := time.Now(), 0
+	for got < c.linger {
+		by := start.Add(lingerTime + time.Duration(got)*time.Second/lingerRate)
+		if c.SetReadDeadline(by) != nil {
+			return
+		}
 		n, err := c.Read(scrap[:])
 		if err != nil {
 			return
 		}
-		left -= n
+		got += n
 	}
 }
