@@ -62,12 +62,14 @@ func TestSocketReadsOnWhileAuthenticating(t *testing.T) {
 }
 
 func TestSocketStrangers(t *testing.T) {
-	r := newSocketRig(t, Config{SocketAuthWait: 200 * time.Millisecond, MaxUnauthenticated: 3})
-	late, brief, known := r.dial(""), r.dial(""), r.dial("?token=admin")
-	eventually(t, "the third is known", func() bool { return r.server.sockets.strangers.Load() == 2 })
+	hasty := newSocketRig(t, Config{SocketAuthWait: 200 * time.Millisecond})
+	hasty.dial("").expectClose(codePolicy, reasonUnauthorised)
+	eventually(t, "the late one is gone", func() bool { return hasty.server.sockets.strangers.Load() == 0 })
+	r := newSocketRig(t, Config{MaxUnauthenticated: 3})
+	brief, known := r.dial(""), r.dial("?token=admin")
+	eventually(t, "the second is known", func() bool { return r.server.sockets.strangers.Load() == 1 })
 	brief.say(askFrame("1", strings.Repeat("x", strangerBytes)))
 	brief.expectClose(codeTooBig, reasonTooBig)
-	late.expectClose(codePolicy, reasonUnauthorised)
 	eventually(t, "strangers are gone", func() bool { return r.server.sockets.strangers.Load() == 0 })
 	for range 3 {
 		r.dial("")

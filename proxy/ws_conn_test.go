@@ -226,9 +226,10 @@ func TestSocketInboundBudget(t *testing.T) {
 }
 
 func TestSocketPings(t *testing.T) {
-	r := newSocketRig(t, Config{SocketPing: 40 * time.Millisecond, SocketDead: 400 * time.Millisecond})
+	r := newSocketRig(t, Config{SocketPing: 40 * time.Millisecond, SocketDead: 2 * time.Second})
 	alive, dead := r.dialRaw(nil), r.dialRaw(nil)
-	for range 15 { // longer than the time after which silence is death
+	// Longer than the time after which silence is death.
+	for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); {
 		alive.expect(opPing, "")
 		alive.write(rawFrame(frameFinal|opPong, ""))
 	}

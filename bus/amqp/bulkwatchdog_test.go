@@ -15,7 +15,7 @@ func TestBulkWatchdog(t *testing.T) {
 	for _, busy := range []bool{false, true} {
 		p := newProxy(t, brokertest.URL(t))
 		s, o := newSpace(t), newOutcomes()
-		b := open(t, Config{URLs: []string{p.url}, WatchdogInterval: 20 * time.Millisecond, WatchdogTimeout: 300 * time.Millisecond}, nil)
+		b := open(t, Config{URLs: []string{p.url}, WatchdogInterval: 20 * time.Millisecond, WatchdogTimeout: 3 * time.Second}, nil)
 		m := bus.Message{To: s.topic(bus.Flow, "hole")}
 		drain(t, b, m.To)
 		sendBulk(t, b, m, o, 0)

@@ -157,7 +157,7 @@ func TestConfirmIsAwaited(t *testing.T) {
 	send(t, b, bus.Message{To: topic, Body: []byte("1")})
 	p.downstream(stall)
 	m := bus.Message{To: topic, Body: []byte("2")}
-	if _, err := b.Publish(within(t, 100*time.Millisecond), &m); !errors.Is(err, bus.ErrOutcomeUnknown) {
+	if err := publishBriefly(t, b, &m, 100*time.Millisecond); !errors.Is(err, bus.ErrOutcomeUnknown) {
 		t.Errorf("while the broker is mute: %v", err)
 	}
 	p.downstream(flow)
@@ -175,7 +175,7 @@ func TestConfirmWindowIsBounded(t *testing.T) {
 	p.downstream(stall)
 	m := bus.Message{To: topic, Body: []byte("x")}
 	for i, want := range []error{bus.ErrOutcomeUnknown, bus.ErrOutcomeUnknown, bus.ErrBusy, bus.ErrBusy} {
-		if _, err := b.Publish(within(t, 50*time.Millisecond), &m); !errors.Is(err, want) {
+		if err := publishBriefly(t, b, &m, 50*time.Millisecond); !errors.Is(err, want) {
 			t.Errorf("publish %d: %v", i, err)
 		}
 	}

@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -135,4 +136,16 @@ func send(t testing.TB, b *Bus, m bus.Message) bus.Receipt {
 		t.Fatalf("publish to %s: %v", m.To.Exchange, err)
 	}
 	return r
+}
+
+// publishBriefly gives a publish so much time. A context that had ended before
+// anything was tried says nothing: then it is tried again.
+func publishBriefly(t testing.TB, b *Bus, m *bus.Message, d time.Duration) error {
+	t.Helper()
+	for {
+		_, err := b.Publish(within(t, d), m)
+		if errors.Is(err, bus.ErrBusy) || errors.Is(err, bus.ErrOutcomeUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
 }

@@ -56,7 +56,7 @@ func (s *socket) SetWriteDeadline(t time.Time) error {
 	s.mu.Lock()
 	s.deadline = t
 	s.mu.Unlock()
-	time.AfterFunc(time.Until(t), s.cond.Broadcast)
+	time.AfterFunc(time.Until(t), func() { s.set(func() {}) }) // not between a look at the clock and the wait
 	return nil
 }
 

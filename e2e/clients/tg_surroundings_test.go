@@ -21,7 +21,7 @@ import (
 // Without a server that answers: an exception, and nothing on stdout.
 func TestCommandLineWithoutServer(t *testing.T) {
 	t.Parallel()
-	refused := "http://127.0.0.1:" + freePort(t)
+	const refused = "http://127.0.0.1:1"
 	invalid := func(url, text string) [2]string { return [2]string{url, "Exception: " + text} }
 	for _, l := range tools(t) {
 		t.Run(l.name, func(t *testing.T) {

@@ -46,6 +46,7 @@ func TestDownload(t *testing.T) {
 	}
 	wg.Wait()
 	// The shared reply consumer has seen all of it, and knew that it was ours.
+	waitUntil(t, "the last one is counted", func() bool { return dropped(t, "private")-before >= 4*n })
 	if got := dropped(t, "private") - before; got != 4*n {
 		t.Errorf("%d replies dropped as private, want %d", got, 4*n)
 	}
