@@ -27,7 +27,7 @@ var (
 //
 // Seed, CreateWorkspace and whatever can fail with ErrLastAdmin may have to wait
 // for other processes that use the store, for half a minute where one of them has
-// died; everything else waits for nobody.
+// died. Nothing else waits for them longer than seconds, and look-ups not at all.
 type Store interface {
 	// User, Workspace, APIKey and APIKeyByID fail with ErrNotFound.
 	User(ctx context.Context, id string) (User, error)

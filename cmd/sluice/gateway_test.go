@@ -155,7 +155,7 @@ func TestSIGTERMDrains(t *testing.T) {
 		if got != exitOK {
 			t.Errorf("exit %d", got)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("still running")
 	}
 	for _, want := range []string{"msg=draining", "msg=stopped"} {

@@ -53,7 +53,7 @@ func TestGatewaysShareAStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := runIAM(t.Context(), c, slog.New(slog.DiscardHandler)); !errors.Is(err, row.want) {
+		if err := runIAM(briefly(t), c, slog.New(slog.DiscardHandler)); !errors.Is(err, row.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -112,7 +112,7 @@ func TestReferenceIsNotJoined(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := runIAM(t.Context(), c, log); !errors.Is(err, iam.ErrOtherStore) {
+	if err := runIAM(briefly(t), c, log); !errors.Is(err, iam.ErrOtherStore) {
 		t.Error(err)
 	}
 }

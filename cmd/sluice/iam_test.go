@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"sluice/bus/amqp/brokertest"
 	"sluice/iam"
@@ -322,25 +323,23 @@ func TestEmbeddedIAM(t *testing.T) {
 	}
 	ask(token, `{"operation":"create-workspace","workspace_record":{"id":"acme"}}`)
 	ask(token, `{"operation":"create-user","workspace":"acme","user":{"username":"alice","password":"s3cret","roles":["admin"]}}`)
-	login := func() string {
+	_, reply := post(t, base+"/api/v1/auth/login", "", `{"username":"alice","password":"s3cret","workspace":"acme"}`)
+	jwt, _ := reply["jwt"].(string)
+	taken := func() {
 		t.Helper()
-		var jwt string
-		until(t, "a token that the gateway takes", func() bool {
-			_, reply := post(t, base+"/api/v1/auth/login", "", `{"username":"alice","password":"s3cret","workspace":"acme"}`)
-			jwt, _ = reply["jwt"].(string)
+		until(t, "the signing keys", func() bool {
 			status, _ := post(t, base+"/api/v1/iam", jwt, `{"operation":"list-workspaces"}`)
 			return status == http.StatusOK
 		})
-		return jwt
 	}
-	jwt := login()
+	taken()
 	if status, reply := post(t, base+"/api/v1/auth/bootstrap", "", `{}`); status != http.StatusUnauthorized {
 		t.Errorf("bootstrap: %d %v", status, reply)
 	}
 
 	for name, f := range map[string]func() error{
-		"gateway": func() error { return runGateway(t.Context(), embedded(t, broker...), slog.New(slog.DiscardHandler)) },
-		"service": func() error { return runIAM(t.Context(), serviceConfig(t, c), slog.New(slog.DiscardHandler)) },
+		"gateway": func() error { return runGateway(briefly(t), embedded(t, broker...), slog.New(slog.DiscardHandler)) },
+		"service": func() error { return runIAM(briefly(t), serviceConfig(t, c), slog.New(slog.DiscardHandler)) },
 	} {
 		if err := f(); err == nil || !strings.Contains(err.Error(), iam.ErrOtherStore.Error()) {
 			t.Errorf("a second %s: %v", name, err)
@@ -353,14 +352,18 @@ func TestEmbeddedIAM(t *testing.T) {
 	stop()
 	base, _ = serveGateway(t, c)
 	// The token from before still verifies: the signing key is in the store.
-	until(t, "the signing keys", func() bool {
-		status, _ := post(t, base+"/api/v1/iam", jwt, `{"operation":"list-workspaces"}`)
-		return status == http.StatusOK
-	})
+	taken()
 	users, err := json.Marshal(ask(token, `{"operation":"list-users","workspace":"acme"}`)["users"])
 	if err != nil || !strings.Contains(string(users), `"username":"alice"`) {
 		t.Errorf("users %s, %v", users, err)
 	}
+}
+
+// briefly is for what must refuse to serve, and would otherwise serve for ever.
+func briefly(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // serviceConfig is a service of its own on the bus of a gateway.
