@@ -1,6 +1,7 @@
 package cassandra
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 // Export implements iam.Archive. The tables are read one after the other: for
 // records of one moment nothing may change meanwhile.
 func (s *Store) Export(ctx context.Context, each func(record any) error) error {
-	err := export(rows(ctx, s, s.quorum, scanUser, `SELECT `+userColumns+` FROM iam_users`), each)
+	err := s.exportUsers(ctx, each)
 	if err == nil {
 		err = export(rows(ctx, s, s.quorum, scanKey, `SELECT `+keyColumns+` FROM iam_api_keys`), each)
 	}
@@ -25,6 +26,37 @@ func (s *Store) Export(ctx context.Context, each func(record any) error) error {
 		err = export(rows(ctx, s, s.quorum, scanWorkspace, `SELECT `+workspaceColumns+` FROM iam_workspaces`), each)
 	}
 	return err
+}
+
+// exportUsers begins with those to whom their names lead: of several users of one
+// name, which the reference allows, an import gives it to the first.
+func (s *Store) exportUsers(ctx context.Context, each func(record any) error) error {
+	owners := make(map[[2]string]string)
+	for u, err := range rows(ctx, s, s.quorum, scanName, `SELECT workspace, username, user_id FROM iam_users_by_username`) {
+		if err != nil {
+			return err
+		}
+		owners[[2]string{u.Workspace, u.Username}] = u.ID
+	}
+	var others []iam.User
+	for u, err := range rows(ctx, s, s.quorum, scanUser, `SELECT `+userColumns+` FROM iam_users`) {
+		if err == nil && owners[[2]string{u.Workspace, u.Username}] != u.ID {
+			others = append(others, u)
+			continue
+		}
+		if err == nil {
+			err = each(&u)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, u := range others {
+		if err := each(&u); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func export[T any](from iter.Seq2[T, error], each func(record any) error) error {
@@ -39,25 +71,47 @@ func export[T any](from iter.Seq2[T, error], each func(record any) error) error 
 	return nil
 }
 
-// Import implements iam.Archive. A failure is undone. An import that is cut off,
-// with no chance to undo anything, leaves a keyspace that holds something and no
-// workspace: it must be dropped before the next attempt.
+// errLeftovers is joined to the failure of an import that could not be undone.
+var errLeftovers = errors.New("records of this import may remain: drop the keyspace before the next attempt")
+
+// Import implements iam.Archive. A failure, or the end of ctx, is undone; where
+// that fails too, the error says what to do. An import that is cut off, with no
+// chance to undo anything, leaves a keyspace that holds something and no workspace:
+// it must be dropped before the next attempt.
 func (s *Store) Import(ctx context.Context, records iter.Seq2[any, error]) error {
 	a, err := gather(records)
 	if err != nil {
 		return err
 	}
-	return s.exclusively(ctx, func(ctx context.Context) error {
-		if err := s.mustBeEmpty(ctx); err != nil {
+	var left error
+	// The end of ctx is for between two records: a write that is given up may come
+	// through after it was undone.
+	err = s.leased(ctx, context.WithoutCancel(ctx), func(work context.Context) error {
+		if err := s.mustBeEmpty(work); err != nil {
 			return err
 		}
-		if err := s.insertAll(ctx, a); err != nil {
-			tidy, cancel := detached(ctx)
-			defer cancel()
-			return errors.Join(err, s.removeAll(tidy, a))
+		err := s.insertAll(ctx, work, a)
+		if err != nil {
+			left = s.undo(work, a, err)
 		}
-		return nil
+		return err
 	})
+	if left != nil {
+		return fmt.Errorf("%w; %w", err, left)
+	}
+	return err
+}
+
+// undo removes what an import wrote that failed with err. It takes the time that
+// it takes: each statement has its limit, and all end when the lease is lost.
+func (s *Store) undo(ctx context.Context, a *cargo, err error) error {
+	if left := s.removeAll(ctx, a); left != nil {
+		return fmt.Errorf("%w (%w)", errLeftovers, left)
+	}
+	if errors.Is(err, ErrUnavailable) {
+		return errLeftovers // a write may still be under way in the cluster
+	}
+	return nil
 }
 
 // mustBeEmpty fails with iam.ErrExists when there is any record.
@@ -128,32 +182,33 @@ func (a *cargo) add(record any) {
 	}
 }
 
-// insertAll writes workspaces last: they tell a deployment that has begun.
-func (s *Store) insertAll(ctx context.Context, a *cargo) error {
-	err := parallel(ctx, slices.Collect(maps.Values(a.owners)), func(ctx context.Context, u iam.User) error {
-		return s.claim(ctx, &u, 0)
+// insertAll writes workspaces last: they tell a deployment that has begun. It
+// begins nothing after the end of ctx; work is for what has begun.
+func (s *Store) insertAll(ctx, work context.Context, a *cargo) error {
+	err := parallel(ctx, slices.Collect(maps.Values(a.owners)), func(_ context.Context, u iam.User) error {
+		return s.claim(work, &u, 0)
 	})
 	if err == nil {
-		err = insertEach(ctx, a.users, s.insertUser)
+		err = insertEach(ctx, work, a.users, s.insertUser)
 	}
 	if err == nil {
-		err = insertEach(ctx, a.keys, s.insertKey)
+		err = insertEach(ctx, work, a.keys, s.insertKey)
 	}
 	if err == nil {
-		err = insertEach(ctx, a.signingKeys, func(ctx context.Context, k *iam.SigningKey) (bool, error) {
+		err = insertEach(ctx, work, a.signingKeys, func(ctx context.Context, k *iam.SigningKey) (bool, error) {
 			return true, s.insertSigningKey(ctx, k)
 		})
 	}
 	if err == nil {
-		err = insertEach(ctx, a.workspaces, s.insertWorkspace)
+		err = insertEach(ctx, work, a.workspaces, s.insertWorkspace)
 	}
 	return err
 }
 
 // insertEach fails with iam.ErrExists when somebody has written such a row.
-func insertEach[T any](ctx context.Context, records map[string]T, insert func(context.Context, *T) (bool, error)) error {
-	return parallel(ctx, slices.Collect(maps.Values(records)), func(ctx context.Context, v T) error {
-		won, err := insert(ctx, &v)
+func insertEach[T any](ctx, work context.Context, records map[string]T, insert func(context.Context, *T) (bool, error)) error {
+	return parallel(ctx, slices.Collect(maps.Values(records)), func(_ context.Context, v T) error {
+		won, err := insert(work, &v)
 		if err == nil && !won {
 			return iam.ErrExists
 		}
@@ -170,7 +225,7 @@ func (s *Store) removeAll(ctx context.Context, a *cargo) error {
 			return err
 		})
 	}
-	return errors.Join(
+	return cmp.Or( // after all of them
 		drop("iam_workspaces", "id", slices.Collect(maps.Keys(a.workspaces))),
 		drop("iam_signing_keys", "kid", slices.Collect(maps.Keys(a.signingKeys))),
 		drop("iam_api_keys", "key_hash", slices.Collect(maps.Keys(a.keys))),

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// casPatience is how long an outcome is sought that a node did not tell.
+	// casPatience is how long an outcome is sought that a node did not tell, and
+	// thrice as long as one may take to tidy up.
 	casPatience = 15 * time.Second
 	casPause    = 5 * time.Millisecond
 	maxCASPause = time.Second
-	tidyLimit   = 5 * time.Second
 )
 
 // cas runs a conditional statement until its outcome is known: whether it was
@@ -22,7 +22,7 @@ const (
 // been applied and be the reason why this one was not. An error leaves the
 // outcome open, unless the statement was refused.
 func (s *Store) cas(ctx context.Context, text string, args ...any) (applied, doubtful bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, casPatience)
+	ctx, cancel := context.WithTimeout(ctx, s.seeking)
 	defer cancel()
 	for pause := casPause; ; pause = min(2*pause, maxCASPause) {
 		applied, err = s.attempt(ctx, text, args...)
@@ -55,7 +55,7 @@ func (s *Store) won(ctx context.Context, ours func() (bool, error), text string,
 // patiently repeats a serial read: like a write it takes part in the contest for
 // the row, and may lose it.
 func patiently[T any](ctx context.Context, s *Store, read func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, casPatience)
+	ctx, cancel := context.WithTimeout(ctx, s.seeking)
 	defer cancel()
 	for pause := casPause; ; pause = min(2*pause, maxCASPause) {
 		v, err := read(ctx)
@@ -75,6 +75,8 @@ func (s *Store) attempt(ctx context.Context, text string, args ...any) (applied 
 	if err != nil {
 		return false, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, attemptLimit)
+	defer cancel()
 	if s.meddle != nil {
 		return s.meddle(ctx, query)
 	}
@@ -93,6 +95,6 @@ func once(ctx context.Context, query *gocql.Query) (applied bool, err error) {
 }
 
 // detached is for tidying up after an operation whose caller may have gone.
-func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), tidyLimit)
+func (s *Store) detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), s.seeking/3)
 }

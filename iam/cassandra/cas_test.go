@@ -3,6 +3,7 @@ package cassandra
 import (
 	"context"
 	"testing"
+	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 
@@ -12,7 +13,7 @@ import (
 // A serial read that loses a contest is repeated; what cannot work, or has an
 // answer, is not.
 func TestPatience(t *testing.T) {
-	s := &Store{life: t.Context()}
+	s := &Store{life: t.Context(), seeking: time.Minute}
 	timeout := &gocql.RequestErrReadTimeout{}
 	for _, c := range []struct {
 		results []error

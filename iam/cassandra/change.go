@@ -87,7 +87,8 @@ func (s *Store) update(ctx context.Context, table, id, condition string, set []a
 }
 
 // DisableUser implements iam.Store. Keys that are made meanwhile are taken back
-// by who makes them, because that looks at the owner again.
+// by who makes them, because that looks at the owner again; those of a user who is
+// enabled again meanwhile stay.
 func (s *Store) DisableUser(ctx context.Context, id string) error {
 	err := s.exclusively(ctx, func(ctx context.Context) error {
 		if _, err := s.expendable(ctx, id); err != nil {
@@ -113,15 +114,15 @@ func (s *Store) DeleteUser(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if err := s.disable(ctx, id); err != nil {
-			return err
-		}
 		return s.remove(ctx, &u)
 	})
 }
 
 // remove deletes a user under the lease, and all that is its own.
 func (s *Store) remove(ctx context.Context, u *iam.User) error {
+	if err := s.disable(ctx, u.ID); err != nil {
+		return err
+	}
 	if err := s.dropKeys(ctx, u.ID); err != nil {
 		return err
 	}

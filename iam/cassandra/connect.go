@@ -11,9 +11,15 @@ import (
 )
 
 const (
-	// requestLimit is longer than a node's own limits, so that it is the node
-	// that tells what became of a write.
+	// requestLimit is longer than a node's own limits for reads of many rows.
 	requestLimit = 10 * time.Second
+	// attemptLimit is longer than a node's own limits for conditional statements,
+	// so that it is the node that tells what became of a write, unless it is frozen.
+	attemptLimit = 5 * time.Second
+	// silence is how long a node may say nothing before a read is asked of another
+	// one too, and shunned how long such a node is the last to be asked.
+	silence      = time.Second
+	shunned      = 30 * time.Second
 	connectLimit = 5 * time.Second
 	// reconnectEvery is how often nodes that are down are tried.
 	reconnectEvery = time.Second
@@ -51,7 +57,7 @@ func (s *Store) begin() (*gocql.Session, error) {
 	session, err := gocql.NewSession(config)
 	if err != nil {
 		// What the observer saw is the same failure, with its type.
-		return nil, failure(cmp.Or(watch.last(), err))
+		return nil, cmp.Or(watch.worst(), failure(err))
 	}
 	if err := s.prepare(s.life, session); err != nil {
 		session.Close()
@@ -73,9 +79,10 @@ func (s *Store) config() gocql.ClusterConfig {
 	config.ReconnectInterval = reconnectEvery
 	// One attempt: the driver would keep an attempt's goroutine asleep past Close.
 	config.ReconnectionPolicy = &gocql.ConstantReconnectionPolicy{MaxRetries: 1}
-	config.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(gocql.RoundRobinHostPolicy())
+	nodes := newWary(gocql.TokenAwareHostPolicy(gocql.RoundRobinHostPolicy(), gocql.ShuffleReplicas()))
+	config.PoolConfig.HostSelectionPolicy, config.QueryObserver = nodes, nodes
 	config.Metadata.CacheMode = gocql.KeyspaceOnly
-	config.Metadata.HostListener.HostStateChangeListener = nodeLog{s.log}
+	config.Metadata.HostListener.HostStateChangeListener = &nodeLog{log: s.log, up: make(map[string]bool)}
 	config.Logger = driverLog{s.log}
 	config.HostDialer = &dialer{life: s.life, tls: o.TLS, hosts: o.Hosts}
 	if o.Datacentre != "" {

@@ -79,12 +79,27 @@ func TestWrongPassword(t *testing.T) {
 	var told string
 	awaitFault(t, s, func(err error) bool {
 		told = err.Error()
-		return errors.Is(err, ErrLogin) && errors.Is(err, ErrUnavailable)
+		return errors.Is(err, ErrLogin)
 	})
 	ok(t, s.Close())
+	if strings.Count(told, ErrLogin.Error()) != 1 || strings.Contains(told, ErrUnavailable.Error()) || !strings.Contains(told, o.Hosts[0]) {
+		t.Errorf("told %s", told)
+	}
 	if strings.Contains(told+logged.String(), o.Password) || !strings.Contains(logged.String(), "not connected") {
 		t.Errorf("told %s, logged %s", told, logged.String())
 	}
+}
+
+// Asking again does not help who has no login where one is wanted.
+func TestNoLogin(t *testing.T) {
+	o := optionsFor(nodetest.Shared(t), "iam")
+	o.Username, o.Password = "", ""
+	s, err := Open(o)
+	ok(t, err)
+	t.Cleanup(func() { ok(t, s.Close()) })
+	awaitFault(t, s, func(err error) bool {
+		return errors.Is(err, ErrLogin) && strings.Contains(err.Error(), o.Hosts[0])
+	})
 }
 
 // lockedBuffer is for loggers that are still in use.
@@ -174,9 +189,25 @@ func TestKeyspaceIsMadeAsTold(t *testing.T) {
 	o.Replication, o.ReplicationFactor = nil, 1
 	open(t, o)
 	same(t, replication(), wanted, nil)
-	name, err := s.Name(t.Context())
-	if err != nil || !strings.HasSuffix(name, "/"+o.Keyspace) || len(name) <= len(o.Keyspace)+1 {
-		t.Errorf("name %q, %v", name, err)
+}
+
+// TestName has stores that are the same and one that only has the same names.
+func TestName(t *testing.T) {
+	node := nodetest.Shared(t)
+	o := optionsFor(node, newKeyspace(t, node))
+	name := func() string {
+		name, err := open(t, o).Name(t.Context())
+		ok(t, err)
+		return name
+	}
+	first := name()
+	same(t, name(), first, nil)
+	if !strings.Contains(first, "/"+o.Keyspace+"/") {
+		t.Errorf("name %q", first)
+	}
+	ok(t, dropKeyspaces(node, o.Keyspace))
+	if again := name(); again == first {
+		t.Errorf("another store is %q too", again)
 	}
 }
 
@@ -235,7 +266,9 @@ func refused(t *testing.T, node *nodetest.Node, config *tls.Config, target any) 
 	o.TLS = config
 	s, err := Open(o)
 	ok(t, err)
-	awaitFault(t, s, func(err error) bool { return errors.As(err, target) && errors.Is(err, ErrUnavailable) })
+	awaitFault(t, s, func(err error) bool {
+		return errors.As(err, target) && errors.Is(err, ErrUnavailable) && strings.Contains(err.Error(), node.Addr)
+	})
 	ok(t, s.Close())
 }
 

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -231,5 +234,91 @@ func TestFailedImportIsUndone(t *testing.T) {
 				t.Errorf("write %d refused: %d rows left in %s", n, rows, tab.name)
 			}
 		}
+	}
+}
+
+// archiveOf is an export of users.
+func archiveOf(t *testing.T, users int) string {
+	t.Helper()
+	var out strings.Builder
+	_, err := iam.ExportLines(t.Context(), made(users), &out)
+	ok(t, err)
+	return out.String()
+}
+
+// made is so many users to export, and their workspace.
+type made int
+
+func (made) Import(context.Context, iter.Seq2[any, error]) error { panic("BUG: only exports") }
+
+func (n made) Export(_ context.Context, each func(any) error) error {
+	for i := range int(n) {
+		u := testUser(fmt.Sprint("u", i), "acme", fmt.Sprint("user ", i))
+		if err := each(&u); err != nil {
+			return err
+		}
+	}
+	return each(&iam.Workspace{ID: "acme", Enabled: true})
+}
+
+// TestInterruptedImport ends the caller's patience in the middle: what is under way
+// ends, nothing begins, and all of it is removed however long that takes, with the
+// lease renewed.
+func TestInterruptedImport(t *testing.T) {
+	s := newStore(t)
+	s.renewal = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var writes, late atomic.Int64
+	var renewed sync.Once
+	s.meddle = func(attempt context.Context, query *gocql.Query) (bool, error) {
+		text := query.String()
+		switch {
+		case strings.Contains(text, "INSERT INTO") && writes.Add(1) == 700:
+			cancel()
+		case strings.Contains(text, "INSERT INTO") && ctx.Err() != nil:
+			late.Add(1)
+		case strings.Contains(text, "DELETE FROM") && !strings.Contains(text, "user_id"):
+			renewed.Do(behind{t, s}.awaitRenewal)
+		}
+		if attempt.Err() != nil {
+			t.Error("a write is given up")
+		}
+		return once(attempt, query)
+	}
+	_, err := iam.ImportLines(ctx, s, strings.NewReader(archiveOf(t, 500)))
+	if !errors.Is(err, context.Canceled) || errors.Is(err, errLeftovers) {
+		t.Errorf("error %v", err)
+	}
+	if late.Load() >= 2*maxParallel {
+		t.Errorf("%d writes begun late", late.Load())
+	}
+	live(t, s)
+	for _, tab := range tables {
+		if rows := (behind{t, s}).count(tab.name); rows != 0 {
+			t.Errorf("%d rows left in %s", rows, tab.name)
+		}
+	}
+}
+
+// TestImportThatCannotBeUndone fails for good, or in the dark: whoever reads the
+// error knows what to do.
+func TestImportThatCannotBeUndone(t *testing.T) {
+	s := newStore(t)
+	s.seeking = 0 // no repetition
+	for undone, refusal := range map[bool]error{false: errDied, true: failure(gocql.ErrTimeoutNoResponse)} {
+		s.meddle = func(ctx context.Context, query *gocql.Query) (bool, error) {
+			switch text := query.String(); {
+			case strings.Contains(text, "INSERT INTO") && strings.Contains(text, "iam_workspaces"),
+				strings.Contains(text, "DELETE FROM") && !undone:
+				return false, refusal
+			default:
+				return once(context.WithoutCancel(ctx), query)
+			}
+		}
+		_, err := iam.ImportLines(t.Context(), s, strings.NewReader(archiveOf(t, 2)))
+		want(t, err, refusal)
+		want(t, err, errLeftovers)
+		(behind{t, s}).wipeAll()
 	}
 }

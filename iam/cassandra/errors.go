@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 
@@ -46,6 +47,9 @@ func failure(err error) error {
 		if kind := refusals[answer.Code()]; kind != nil {
 			return fmt.Errorf("%w: %s", kind, answer.Message())
 		}
+	}
+	if strings.HasPrefix(err.Error(), "authentication required") {
+		return fmt.Errorf("%w: %w", ErrLogin, err) // of no type: there is no login, and the node wants one
 	}
 	var marshal gocql.MarshalError
 	var unmarshal gocql.UnmarshalError

@@ -41,6 +41,7 @@ func open(t testing.TB, o Options) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.seeking = time.Minute // for slow machines: what is lost is looked for longer
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -93,26 +94,34 @@ type behind struct {
 
 func (b behind) exec(text string, args ...any) {
 	b.t.Helper()
-	query, err := b.s.statement(text, args...)
-	if err == nil {
-		err = query.Exec()
-	}
-	if err != nil {
+	if err := b.insist(func(query *gocql.Query) error { return query.Exec() }, text, args...); err != nil {
 		b.t.Error(err) // not Fatal: this may be any goroutine
 	}
 }
 
+// insist runs a statement, which must bear repetition, until a busy node has time
+// for it.
+func (b behind) insist(run func(*gocql.Query) error, text string, args ...any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		query, err := b.s.statement(text, args...)
+		if err == nil {
+			err = failure(run(query))
+		}
+		if !errors.Is(err, ErrUnavailable) || sleep(ctx, 10*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
 // rows are the rows of a query, by column.
-func (b behind) rows(text string, args ...any) []map[string]any {
+func (b behind) rows(text string, args ...any) (out []map[string]any) {
 	b.t.Helper()
-	query, err := b.s.statement(text, args...)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	out, err := query.Iter().SliceMap()
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	ok(b.t, b.insist(func(query *gocql.Query) (err error) {
+		out, err = query.Iter().SliceMap()
+		return err
+	}, text, args...))
 	return out
 }
 
@@ -142,16 +151,9 @@ func (b behind) wipe(tab table) {
 }
 
 // count is how many rows a table has.
-func (b behind) count(table string) int {
+func (b behind) count(table string) (n int) {
 	b.t.Helper()
-	query, err := b.s.statement(`SELECT COUNT(*) FROM ` + table)
-	var n int
-	if err == nil {
-		err = query.Scan(&n)
-	}
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	ok(b.t, b.insist(func(query *gocql.Query) error { return query.Scan(&n) }, `SELECT COUNT(*) FROM `+table))
 	return n
 }
 

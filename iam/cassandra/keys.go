@@ -28,7 +28,7 @@ func (s *Store) CreateAPIKey(ctx context.Context, k iam.APIKey) error {
 		return nil
 	}
 	// Nobody has been told the key: what cannot be taken back now is of no use.
-	tidy, cancel := detached(ctx)
+	tidy, cancel := s.detached(ctx)
 	defer cancel()
 	_, _, _ = s.dropKey(tidy, &k)
 	return err
@@ -75,11 +75,16 @@ func (s *Store) dropKey(ctx context.Context, k *iam.APIKey) (applied, doubtful b
 const maxSweeps = 8
 
 // dropKeys deletes the keys of a user who is disabled or gone, until there are
-// none.
+// none, or until the user is seen enabled again. Each time the look at the user
+// comes after the list: keys that are made later are not touched.
 func (s *Store) dropKeys(ctx context.Context, userID string) error {
 	for range maxSweeps {
 		keys, err := s.APIKeys(ctx, userID)
 		if err != nil || len(keys) == 0 {
+			return err
+		}
+		u, err := s.user(ctx, s.serial, userID)
+		if err != nil && !errors.Is(err, iam.ErrNotFound) || u.Enabled {
 			return err
 		}
 		err = parallel(ctx, keys, func(ctx context.Context, k iam.APIKey) error {

@@ -3,6 +3,7 @@ package cassandra
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,14 +66,40 @@ func TestKeyOfWhoIsEnabledOnTheWay(t *testing.T) {
 	s := newStore(t)
 	seedAnn(t, s)
 	other := second(t, s)
+	var first sync.Once // the store may repeat itself
 	s.meddle = func(ctx context.Context, query *gocql.Query) (bool, error) {
 		if strings.Contains(query.String(), "DELETE FROM") && strings.Contains(query.String(), "iam_users ") {
-			_, err := other.UpdateUser(t.Context(), "ann", iam.UserChange{Enabled: new(true)})
-			ok(t, err)
-			ok(t, other.CreateAPIKey(t.Context(), testKey("late", "ann")))
+			first.Do(func() { enableWithKey(t, other) })
 		}
 		return once(ctx, query)
 	}
 	ok(t, s.DeleteUser(t.Context(), "ann"))
 	checkDeleted(t, s)
+}
+
+// enableWithKey enables ann and makes a key.
+func enableWithKey(t *testing.T, s *Store) {
+	t.Helper()
+	_, err := s.UpdateUser(t.Context(), "ann", iam.UserChange{Enabled: new(true)})
+	ok(t, err)
+	ok(t, s.CreateAPIKey(t.Context(), testKey("late", "ann")))
+}
+
+// TestKeyOfWhoIsEnabledAgain lets somebody enable a user, and make a key, between
+// the end of disabling and the deletion of its keys: that key stays.
+func TestKeyOfWhoIsEnabledAgain(t *testing.T) {
+	s := newStore(t)
+	seedAnn(t, s)
+	other := second(t, s)
+	var first sync.Once
+	s.meddle = func(ctx context.Context, query *gocql.Query) (bool, error) {
+		applied, err := once(ctx, query)
+		if strings.Contains(query.String(), "DELETE FROM") {
+			first.Do(func() { enableWithKey(t, other) }) // the lease has been given back
+		}
+		return applied, err
+	}
+	ok(t, s.DisableUser(t.Context(), "ann"))
+	_, err := s.APIKey(t.Context(), "hash-late")
+	ok(t, err)
 }

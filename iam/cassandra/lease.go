@@ -41,6 +41,12 @@ type lease struct {
 // exclusively runs fn under the lease. The context of fn ends in time when the
 // lease cannot be kept.
 func (s *Store) exclusively(ctx context.Context, fn func(context.Context) error) error {
+	return s.leased(ctx, ctx, fn)
+}
+
+// leased is exclusively for work that goes on when ctx, in which the lease is
+// waited for, has ended.
+func (s *Store) leased(ctx, work context.Context, fn func(context.Context) error) error {
 	select {
 	case s.leasing <- struct{}{}:
 		defer func() { <-s.leasing }()
@@ -52,7 +58,7 @@ func (s *Store) exclusively(ctx context.Context, fn func(context.Context) error)
 		l.release(ctx) // it may have been taken without an answer
 		return err
 	}
-	err := l.work(ctx, fn)
+	err := l.work(work, fn)
 	if outcomeKnown(err) {
 		l.release(ctx)
 	}
@@ -62,7 +68,7 @@ func (s *Store) exclusively(ctx context.Context, fn func(context.Context) error)
 // outcomeKnown is false when a write may still be under way in the cluster. Then
 // the lease is left to run out, so that nobody decides anything before that.
 func outcomeKnown(err error) bool {
-	return !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.Canceled)
+	return !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // work runs fn while the lease is kept.
@@ -148,7 +154,7 @@ func (l *lease) renew(ctx context.Context) bool {
 // release gives the lease back, though the caller may have gone. If that fails it
 // runs out.
 func (l *lease) release(ctx context.Context) {
-	ctx, cancel := detached(ctx)
+	ctx, cancel := l.store.detached(ctx)
 	defer cancel()
 	_ = l.store.unclaim(ctx, &iam.User{Workspace: leaseWorkspace, Username: leaseName, ID: l.owner})
 }

@@ -3,8 +3,11 @@ package cassandra
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
 
 	"sluice/iam"
 )
@@ -41,10 +44,7 @@ func TestLeaseIsRenewed(t *testing.T) {
 	s.renewal = time.Millisecond
 	b := behind{t, s}
 	err := s.exclusively(t.Context(), func(ctx context.Context) error {
-		first := b.rows(`SELECT WRITETIME(user_id) FROM iam_users_by_username`)[0]["writetime(user_id)"]
-		for last := first; last == first; {
-			last = b.rows(`SELECT WRITETIME(user_id) FROM iam_users_by_username`)[0]["writetime(user_id)"]
-		}
+		b.awaitRenewal()
 		b.runOut()
 		<-ctx.Done()
 		return ctx.Err()
@@ -55,11 +55,31 @@ func TestLeaseIsRenewed(t *testing.T) {
 	ok(t, createAcme(s, "")) // nothing is left of it
 }
 
+// awaitRenewal returns when the lease was renewed once more.
+func (b behind) awaitRenewal() {
+	b.t.Helper()
+	var first any
+	for {
+		rows := b.rows(`SELECT WRITETIME(user_id) FROM iam_users_by_username WHERE workspace = ? AND username = ?`, leaseWorkspace, leaseName)
+		if len(rows) != 1 {
+			b.t.Fatalf("%d leases", len(rows))
+		}
+		last := rows[0]["writetime(user_id)"]
+		if first != nil && last != first {
+			return
+		}
+		first = last
+	}
+}
+
 // A write whose outcome nobody knows may still come: until then nobody else may
 // decide anything.
 func TestLeaseOutlivesUnknownOutcomes(t *testing.T) {
 	s := newStore(t)
-	for outcome, kept := range map[error]bool{nil: false, iam.ErrLastAdmin: false, ErrUnavailable: true, context.Canceled: true} {
+	for outcome, kept := range map[error]bool{
+		nil: false, iam.ErrLastAdmin: false,
+		ErrUnavailable: true, context.Canceled: true, context.DeadlineExceeded: true,
+	} {
 		err := s.exclusively(t.Context(), func(context.Context) error { return outcome })
 		want(t, err, outcome)
 		_, err = s.holder(t.Context(), s.serial, leaseWorkspace, leaseName)
@@ -68,4 +88,24 @@ func TestLeaseOutlivesUnknownOutcomes(t *testing.T) {
 		}
 		(behind{t, s}).runOut()
 	}
+}
+
+// Whose time runs out in the middle of many writes does not know what became of
+// those that were under way.
+func TestLeaseOutlivesManyWrites(t *testing.T) {
+	s := newStore(t)
+	seedAnn(t, s)
+	ok(t, s.CreateUser(t.Context(), testUser("bob", "acme", "bob")))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s.meddle = func(attempt context.Context, query *gocql.Query) (bool, error) {
+		if strings.Contains(query.String(), "iam_users ") {
+			cancel()
+			return false, failure(gocql.ErrTimeoutNoResponse)
+		}
+		return once(attempt, query)
+	}
+	want(t, s.DisableWorkspace(ctx, "acme"), ErrUnavailable)
+	_, err := s.holder(t.Context(), s.serial, leaseWorkspace, leaseName)
+	ok(t, err)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 )
@@ -51,6 +52,7 @@ type Options struct {
 var (
 	keyspaceName   = regexp.MustCompile(`^[a-z][a-z0-9_]{0,47}$`)
 	datacentreName = regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`)
+	hostName       = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 )
 
 // Validate says what is wrong with o, without a look at the network.
@@ -85,7 +87,9 @@ func checkHost(host string) error {
 	if err != nil {
 		name, port = host, strconv.Itoa(defaultPort)
 	}
-	if n, err := strconv.Atoi(port); name == "" || err != nil || n < 1 || n > 65535 {
+	_, notAddress := netip.ParseAddr(name)
+	n, notNumber := strconv.Atoi(port)
+	if notAddress != nil && !hostName.MatchString(name) || notNumber != nil || n < 1 || n > 65535 {
 		return fmt.Errorf("Cassandra host %q is neither host nor host:port", host)
 	}
 	return nil

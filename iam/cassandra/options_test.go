@@ -6,7 +6,7 @@ import (
 )
 
 func TestOptions(t *testing.T) {
-	hosts := []string{"a", "b:9043", "[::1]:9042", "10.0.0.1"}
+	hosts := []string{"a", "b:9043", "[::1]:9042", "::1", "10.0.0.1", "node_1.example"}
 	for _, o := range []Options{
 		{Hosts: hosts},
 		{Hosts: hosts, Username: "u", Password: "p", Keyspace: "iam_2", ReplicationFactor: 3},
@@ -21,6 +21,9 @@ func TestOptions(t *testing.T) {
 		`host ""`:              {Hosts: []string{""}},
 		`host "a:b"`:           {Hosts: []string{"a:b"}},
 		`host ":9042"`:         {Hosts: []string{":9042"}},
+		`host "[::1]"`:         {Hosts: []string{"[::1]"}},
+		`host "a b"`:           {Hosts: []string{"a b"}},
+		`host "a/b"`:           {Hosts: []string{"a/b"}},
 		`host "a:65536"`:       {Hosts: []string{"a:65536"}},
 		"belong together":      {Hosts: hosts, Username: "u"},
 		"and password":         {Hosts: hosts, Password: "secret"},

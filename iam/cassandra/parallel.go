@@ -1,6 +1,7 @@
 package cassandra
 
 import (
+	"cmp"
 	"context"
 	"sync"
 )
@@ -8,29 +9,36 @@ import (
 // maxParallel bounds the statements that one operation has under way.
 const maxParallel = 8
 
-// parallel calls fn with every item, and returns the first failure, which ends
-// the others.
+// parallel calls fn with every item until it fails once or ctx ends, and returns
+// that failure. It lets end what has begun: nobody can tell whether a write that
+// is given up will come through all the same.
 func parallel[T any](ctx context.Context, items []T, fn func(context.Context, T) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	next := make(chan T)
+	var mu sync.Mutex
+	var failed error // guarded by mu, and so are items
+	take := func() (item T, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if failed != nil || ctx.Err() != nil || len(items) == 0 {
+			return item, false
+		}
+		item, items = items[0], items[1:]
+		return item, true
+	}
 	var running sync.WaitGroup
 	for range min(maxParallel, len(items)) {
 		running.Go(func() {
-			for item := range next {
-				if ctx.Err() != nil {
-					continue
-				}
+			for item, ok := take(); ok; item, ok = take() {
 				if err := fn(ctx, item); err != nil {
-					cancel(err)
+					mu.Lock()
+					failed = cmp.Or(failed, err)
+					mu.Unlock()
 				}
 			}
 		})
 	}
-	for _, item := range items {
-		next <- item
-	}
-	close(next)
 	running.Wait()
-	return context.Cause(ctx)
+	if failed == nil && len(items) > 0 {
+		return context.Cause(ctx)
+	}
+	return failed
 }

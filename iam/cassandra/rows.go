@@ -40,6 +40,11 @@ func scanUser(row scan) (iam.User, error) {
 	return u, err
 }
 
+// scanName takes a row of iam_users_by_username.
+func scanName(row scan) (u iam.User, err error) {
+	return u, row(&u.Workspace, &u.Username, &u.ID)
+}
+
 func userRow(u *iam.User) []any {
 	return []any{
 		u.ID, u.Workspace, u.Username, u.Name, u.Email, u.PasswordHash, u.Roles,
@@ -56,7 +61,21 @@ func workspaceRow(w *iam.Workspace) []any {
 }
 
 func scanKey(row scan) (k iam.APIKey, err error) {
-	return k, row(&k.Hash, &k.ID, &k.UserID, &k.Name, &k.Prefix, &k.Expires, &k.Created, &k.LastUsed)
+	var expires *time.Time
+	err = row(&k.Hash, &k.ID, &k.UserID, &k.Name, &k.Prefix, &expires, &k.Created, &k.LastUsed)
+	if expires != nil {
+		k.Expires = longAgo(*expires)
+	}
+	return k, err
+}
+
+// longAgo is t, but a millisecond later for the zero time: to iam that means never,
+// and here only null does.
+func longAgo(t time.Time) time.Time {
+	if t.IsZero() {
+		return t.Add(time.Millisecond)
+	}
+	return t
 }
 
 func keyRow(k *iam.APIKey) []any {
@@ -104,8 +123,12 @@ func (s *Store) statement(text string, args ...any) (*gocql.Query, error) {
 	return session.Query(strings.Replace(text, "iam_", `"`+s.o.Keyspace+`".iam_`, 1), args...), nil
 }
 
-// readAgain is for reads only: they may be asked of another node.
-var readAgain = &gocql.SimpleRetryPolicy{NumRetries: 1}
+// reading makes a query of one that only reads: it may be asked of other nodes too,
+// when the first fails or says nothing.
+func reading(query *gocql.Query) *gocql.Query {
+	return query.Idempotent(true).RetryPolicy(&gocql.SimpleRetryPolicy{NumRetries: 1}).
+		SetSpeculativeExecutionPolicy(&gocql.SimpleSpeculativeExecution{NumAttempts: 1, TimeoutDelay: silence})
+}
 
 // rows are the rows of a query, page after page, without those that count as not
 // there.
@@ -117,7 +140,7 @@ func rows[T any](ctx context.Context, s *Store, level gocql.Consistency, decode 
 			yield(none, err)
 			return
 		}
-		pages := query.Consistency(level).Idempotent(true).RetryPolicy(readAgain).IterContext(ctx)
+		pages := reading(query).Consistency(level).IterContext(ctx)
 		defer func() { _ = pages.Close() }() // what fails is in Err
 		for row := pages.Scanner(); ; {
 			if !row.Next() {

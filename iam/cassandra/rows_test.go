@@ -1,6 +1,7 @@
 package cassandra
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -42,6 +43,11 @@ func TestReadsTheReferencesRows(t *testing.T) {
 	same(t, id, "u1", err)
 	laptop, err := s.APIKeyByID(t.Context(), "k")
 	same(t, laptop, iam.APIKey{Hash: key.Hash, ID: "k", UserID: "u1", Name: "laptop", Prefix: key.Prefix, Created: start}, err)
+	b.exec(`INSERT INTO iam_api_keys (key_hash, id, user_id, expires) VALUES ('past', 'p', 'u1', '0001-01-01')`)
+	past, err := s.APIKey(t.Context(), "past")
+	if err != nil || past.Expires.IsZero() || past.Expires.After(start) {
+		t.Errorf("a key that expired in the year 1: %+v, %v", past, err)
+	}
 	signing, err := s.EnsureSigningKey(t.Context(), testSigningKey("new", start.Add(time.Hour)))
 	same(t, signing, iam.SigningKey{KID: pair.KID, PrivatePEM: pair.PrivatePEM, PublicPEM: pair.PublicPEM, Created: start}, err)
 
@@ -160,6 +166,27 @@ func fill(t *testing.T, s *Store, users int) {
 	}
 	close(next)
 	running.Wait()
+}
+
+// TestNamesakes moves users of one name, which the reference allows: the name goes
+// on leading to whom it led.
+func TestNamesakes(t *testing.T) {
+	for _, owner := range []string{"a", "b", "c"} {
+		s := newStore(t)
+		b := behind{t, s}
+		for _, id := range []string{"a", "b", "c"} {
+			b.exec(`INSERT INTO iam_users (id, workspace, username) VALUES (?, 'acme', 'ann')`, id)
+		}
+		b.exec(`INSERT INTO iam_users_by_username (workspace, username, user_id) VALUES ('acme', 'ann', ?)`, owner)
+		var archive bytes.Buffer
+		n, err := iam.ExportLines(t.Context(), s, &archive)
+		same(t, n, 3, err)
+		to := newStore(t)
+		_, err = iam.ImportLines(t.Context(), to, &archive)
+		ok(t, err)
+		id, err := to.UserID(t.Context(), "acme", "ann")
+		same(t, id, owner, err)
+	}
 }
 
 // Cassandra refuses to look for some keys; nobody can be there.

@@ -73,7 +73,7 @@ func (s *Store) prepare(ctx context.Context, session *gocql.Session) error {
 func (c schema) names(ctx context.Context, of string) ([]string, error) {
 	column := strings.TrimSuffix(of, "s") + "_name"
 	query := fmt.Sprintf(`SELECT %s FROM system_schema.%s WHERE keyspace_name = ?`, column, of)
-	rows := c.session.Query(query, c.options.Keyspace).IterContext(ctx)
+	rows := reading(c.session.Query(query, c.options.Keyspace)).IterContext(ctx)
 	var out []string
 	for name := ""; rows.Scan(&name); {
 		out = append(out, name)
@@ -134,8 +134,8 @@ func (c schema) createTable(t table) string {
 // check compares the tables with those expected. Further columns are nobody's
 // harm.
 func (c schema) check(ctx context.Context) error {
-	rows := c.session.Query(`SELECT table_name, column_name, kind, type FROM system_schema.columns WHERE keyspace_name = ?`,
-		c.options.Keyspace).IterContext(ctx)
+	rows := reading(c.session.Query(`SELECT table_name, column_name, kind, type FROM system_schema.columns WHERE keyspace_name = ?`,
+		c.options.Keyspace)).IterContext(ctx)
 	there := make(map[string][]column)
 	var name string
 	for col := (column{}); rows.Scan(&name, &col.name, &col.kind, &col.cqlType); {
@@ -159,8 +159,8 @@ func (c schema) check(ctx context.Context) error {
 }
 
 func (c schema) indexes(ctx context.Context) error {
-	rows := c.session.Query(`SELECT options FROM system_schema.indexes WHERE keyspace_name = ? AND table_name = 'iam_api_keys'`,
-		c.options.Keyspace).IterContext(ctx)
+	rows := reading(c.session.Query(`SELECT options FROM system_schema.indexes WHERE keyspace_name = ? AND table_name = 'iam_api_keys'`,
+		c.options.Keyspace)).IterContext(ctx)
 	var targets []string
 	for options := map[string]string(nil); rows.Scan(&options); {
 		targets = append(targets, options["target"])

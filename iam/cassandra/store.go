@@ -12,6 +12,7 @@ package cassandra
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -24,8 +25,12 @@ import (
 	"sluice/iam"
 )
 
-// readyFor is how long an answer of Ready holds.
-const readyFor = time.Second
+const (
+	// readyFor is how long an answer of Ready holds.
+	readyFor = time.Second
+	// probed is the workspace that Ready looks for, whether it is there or not.
+	probed = "default"
+)
 
 var errNotConnected = fmt.Errorf("%w: not connected yet", ErrUnavailable)
 
@@ -41,6 +46,7 @@ type Store struct {
 	connected      chan struct{} // closed when connect has ended
 	patience       time.Duration // claimPatience, but for tests
 	renewal        time.Duration // leaseRenewal, but for tests
+	seeking        time.Duration // casPatience, but for tests
 	// meddle, in tests, stands between the store and its conditional statements.
 	meddle func(context.Context, *gocql.Query) (bool, error)
 
@@ -72,7 +78,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		o: o, log: cmp.Or(o.Logger, slog.Default()), quorum: gocql.Quorum, serial: gocql.Serial,
 		life: life, end: end, connected: make(chan struct{}), checking: make(chan struct{}, 1),
-		leasing: make(chan struct{}, 1), patience: claimPatience, renewal: leaseRenewal,
+		leasing: make(chan struct{}, 1), patience: claimPatience, renewal: leaseRenewal, seeking: casPatience,
 	}
 	if o.LocalQuorum {
 		s.quorum, s.serial = gocql.LocalQuorum, gocql.LocalSerial
@@ -110,13 +116,15 @@ func (s *Store) note(err error) {
 	s.fault = err
 }
 
-// use returns the session. Whatever is wrong before there is one may pass.
+// use returns the session, or why there is none. Whatever that is may pass.
 func (s *Store) use() (*gocql.Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.session != nil:
 		return s.session, nil
+	case errors.Is(s.fault, ErrLogin), errors.Is(s.fault, ErrTables):
+		return nil, s.fault
 	case s.fault != nil:
 		return nil, fmt.Errorf("%w: %w", errNotConnected, s.fault)
 	}
@@ -131,28 +139,37 @@ func (s *Store) Ready(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	session, err := s.use()
-	if err != nil {
+	if _, err := s.use(); err != nil {
 		return err
 	}
 	if !s.checked.IsZero() && time.Since(s.checked) < readyFor {
 		return s.verdict
 	}
-	query := fmt.Sprintf(`SELECT id FROM %q.iam_workspaces LIMIT 1`, s.o.Keyspace)
-	err = failure(session.Query(query).IterContext(ctx).Close())
+	// One row: of a scan, nodes do not ask another replica when one is silent.
+	_, err := s.Workspace(ctx, probed)
+	if errors.Is(err, iam.ErrNotFound) {
+		err = nil
+	}
 	if ctx.Err() == nil {
 		s.checked, s.verdict = time.Now(), err
 	}
 	return err
 }
 
-// Name identifies what is stored, whoever has it open: cluster and keyspace.
+// Name identifies what is stored, whoever has it open: cluster, keyspace, and the
+// id that the users' table got when it was made, for the others may have the same
+// names elsewhere.
 func (s *Store) Name(ctx context.Context) (string, error) {
 	session, err := s.use()
 	if err != nil {
 		return "", err
 	}
 	var cluster string
-	err = session.Query(`SELECT cluster_name FROM system.local`).ScanContext(ctx, &cluster)
-	return cluster + "/" + s.o.Keyspace, failure(err)
+	var users gocql.UUID
+	err = reading(session.Query(`SELECT cluster_name FROM system.local`)).ScanContext(ctx, &cluster)
+	if err == nil {
+		err = reading(session.Query(`SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'iam_users'`,
+			s.o.Keyspace)).ScanContext(ctx, &users)
+	}
+	return fmt.Sprintf("%s/%s/%s", cluster, s.o.Keyspace, users), failure(err)
 }

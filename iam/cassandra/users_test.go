@@ -3,6 +3,7 @@ package cassandra
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,9 +35,10 @@ func TestNameLeftBehind(t *testing.T) {
 // channel, and goes on when the second is closed.
 func heldUp(s *Store) (waiting, proceed chan struct{}) {
 	waiting, proceed = make(chan struct{}), make(chan struct{})
+	var first sync.Once // the store may repeat itself
 	s.meddle = func(ctx context.Context, query *gocql.Query) (bool, error) {
 		if strings.Contains(query.String(), "password_hash") {
-			close(waiting)
+			first.Do(func() { close(waiting) })
 			<-proceed
 		}
 		return once(ctx, query)
@@ -54,10 +56,13 @@ func TestNameBeingTaken(t *testing.T) {
 	first, late := make(chan error, 1), make(chan error, 1)
 	go func() { first <- createAnn(slow, "first") }()
 	<-waiting
-	asked := make(chan struct{}, 100)
+	asked := make(chan struct{}, 2)
 	other.meddle = func(ctx context.Context, query *gocql.Query) (bool, error) {
 		applied, err := once(ctx, query)
-		asked <- struct{}{}
+		select {
+		case asked <- struct{}{}:
+		default: // nobody waits for more
+		}
 		return applied, err
 	}
 	go func() { late <- createAnn(other, "late") }()
