@@ -3,12 +3,13 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,15 +36,12 @@ type gateway struct {
 // but the open port; args are added to the command line.
 func startGateway(t *testing.T, broker, topicspace string, args ...string) *gateway {
 	t.Helper()
-	port, metrics := freePort(t), freePort(t)
 	g := &gateway{
-		url:     "http://127.0.0.1:" + port,
-		metrics: "http://127.0.0.1:" + metrics + "/metrics",
-		client:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: 2 * time.Minute},
-		ended:   make(chan struct{}),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: 2 * time.Minute},
+		ended:  make(chan struct{}),
 	}
 	g.cmd = exec.Command(binary, append([]string{
-		"gateway", "--listen", "127.0.0.1", "--port", port, "--metrics-listen", "127.0.0.1", "--metrics-port", metrics,
+		"gateway", "--listen", "127.0.0.1", "--port", "0", "--metrics-listen", "127.0.0.1", "--metrics-port", "0",
 		"--amqp-url", broker, "--topicspace", topicspace,
 	}, args...)...)
 	g.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=halt_on_error=0"}
@@ -62,11 +60,22 @@ func startGateway(t *testing.T, broker, topicspace string, args ...string) *gate
 			t.Fatalf("the gateway ended: %v", g.err)
 		default:
 		}
+		serving, metrics := servingLine.FindStringSubmatch(g.log.String()), metricsLine.FindStringSubmatch(g.log.String())
+		if serving == nil || metrics == nil {
+			return errors.New("it has not said which")
+		}
+		g.url, g.metrics = "http://"+serving[1], "http://"+metrics[1]+"/metrics"
 		_, err := g.get("/healthz")
 		return err
 	})
 	return g
 }
+
+// What the gateway logs of its ports, which it chooses itself.
+var (
+	servingLine = regexp.MustCompile(`msg=serving .*address=(\S+)\s`)
+	metricsLine = regexp.MustCompile(`msg="metrics port open" .*address=(\S+)\s`)
+)
 
 // stop ends the process, if it has not ended, and looks at what it said.
 func (g *gateway) stop(t *testing.T) {
@@ -183,17 +192,6 @@ func (g *gateway) metric(t *testing.T, name string) float64 {
 		t.Errorf("the gateway has no metric %s", name)
 	}
 	return sum
-}
-
-// freePort finds a port that nobody listens on.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 // eventually waits for a condition. The bound is there to end tests that have

@@ -122,6 +122,6 @@ func TestChromium(t *testing.T) {
 	if s := next("closed"); s.Code != 1001 || !s.Clean {
 		t.Errorf("the gateway's end closed the socket with %+v", s)
 	}
-	p.startGateway(t)
+	p.startGateway(t, strings.TrimPrefix(p.url, "http://127.0.0.1:")) // where the page looks for it
 	session()
 }

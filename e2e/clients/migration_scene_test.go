@@ -155,9 +155,8 @@ func (m *migration) askOnBus(t *testing.T, body string) {
 // startGateway starts a gateway that asks whatever IAM is there.
 func (m *migration) startGateway(t *testing.T) (*platform, *process) {
 	t.Helper()
-	port := freePort(t)
-	p := &platform{url: "http://127.0.0.1:" + port, admin: m.admin}
-	g := start(t, "gateway", "--listen", "127.0.0.1", "--port", port, "--no-metrics", "--amqp-url", m.broker, "--iam", "bus")
+	g := start(t, "gateway", "--listen", "127.0.0.1", "--port", "0", "--no-metrics", "--amqp-url", m.broker, "--iam", "bus")
+	p := &platform{url: g.url(t), admin: m.admin}
 	g.awaitReady(t, p.url)
 	return p, g
 }

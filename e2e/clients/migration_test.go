@@ -43,6 +43,7 @@ func TestIAMMovesToAndFro(t *testing.T) {
 	own.stop(t)
 
 	theirs = m.startReference(t, "bootstrap")
+	m.askOnBus(t, `{"operation":"get-signing-key-public"}`)
 	m.expect(t, "after the way back", changed)
 	m.verify(t, "after the way back", map[string]bool{"sluice, rotated": true})
 	if m.lastUsed(t, "bounded", "namesake") == "" {

@@ -25,8 +25,6 @@ type platform struct {
 	space   string // of topics
 	gateway *process
 
-	// The command line of the gateway, for a restart.
-	args []string
 	// Credentials of users: an administrator, and a reader and a writer of
 	// workspace default, and a writer of workspace acme.
 	admin, reader, writer, stranger string
@@ -45,12 +43,7 @@ func startPlatform(t *testing.T) *platform {
 	t.Helper()
 	p := &platform{space: fmt.Sprintf("clients%d-%d", time.Now().UnixNano(), spaces.Add(1))}
 	p.startServices(t, "--amqp-url", brokertest.URL(t), "--topicspace", p.space)
-	port := freePort(t)
-	p.url = "http://127.0.0.1:" + port
-	p.args = []string{
-		"gateway", "--listen", "127.0.0.1", "--port", port, "--no-metrics", "--amqp-url", brokertest.URL(t), "--topicspace", p.space,
-	}
-	p.startGateway(t)
+	p.startGateway(t, "0")
 	p.makeUsers(t)
 	p.gateway.secrets = p.secrets()
 	return p
@@ -97,13 +90,15 @@ func (p *platform) makeUsers(t *testing.T) {
 
 func (p *platform) secrets() []string { return []string{p.admin, p.reader, p.writer, p.stranger} }
 
-// startGateway starts the gateway, on the port it had before.
-func (p *platform) startGateway(t *testing.T) {
+// startGateway starts the gateway on a port.
+func (p *platform) startGateway(t *testing.T, port string) {
 	t.Helper()
-	p.gateway = start(t, p.args...)
+	p.gateway = start(t, "gateway", "--listen", "127.0.0.1", "--port", port, "--no-metrics",
+		"--amqp-url", brokertest.URL(t), "--topicspace", p.space)
 	if p.reader != "" {
 		p.gateway.secrets = p.secrets()
 	}
+	p.url = p.gateway.url(t)
 	p.gateway.awaitReady(t, p.url)
 }
 

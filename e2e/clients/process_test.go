@@ -2,12 +2,12 @@ package clients
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,15 +118,26 @@ func (p *process) awaitReady(t *testing.T, url string) {
 	})
 }
 
-// freePort finds a port that nobody listens on.
-func freePort(t *testing.T) string {
+// servingLine is where a gateway says which port it has chosen.
+var servingLine = regexp.MustCompile(`msg=serving .*address=(\S+)\s`)
+
+// url waits until the gateway says where it serves.
+func (p *process) url(t *testing.T) (url string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	eventually(t, p.name+" serves", func() error {
+		select {
+		case <-p.ended:
+			t.Fatalf("%s ended: %v\n%s", p.name, p.err, p.log.String())
+		default:
+		}
+		serving := servingLine.FindStringSubmatch(p.log.String())
+		if serving == nil {
+			return errors.New("it has not said where")
+		}
+		url = "http://" + serving[1]
+		return nil
+	})
+	return url
 }
 
 // eventually waits for a condition. The bound is there to end tests that have

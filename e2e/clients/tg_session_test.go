@@ -146,13 +146,12 @@ func startIAM(t *testing.T, args ...string) (url string) {
 	if err := os.WriteFile(flows, []byte("{}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
 	gateway := startProgram(t, installed(t)+"/bin/sluice", append([]string{
-		"gateway", "--listen", "127.0.0.1", "--port", port, "--no-metrics", "--amqp-url", brokertest.URL(t),
+		"gateway", "--listen", "127.0.0.1", "--port", "0", "--no-metrics", "--amqp-url", brokertest.URL(t),
 		"--topicspace", fmt.Sprintf("tg%d-%d", os.Getpid(), spaces.Add(1)),
 		"--flows", flows, "--iam", "embedded", "--iam-store", "memory", "--bootstrap-mode", "bootstrap",
 	}, args...)...)
-	url = "http://127.0.0.1:" + port
+	url = gateway.url(t)
 	gateway.awaitReady(t, url)
 	return url
 }
