@@ -26,6 +26,9 @@ var (
 const (
 	// claimPatience is how long a service that starts listens for others.
 	claimPatience = time.Second
+	// companyPatience is how much longer it listens when requests are answered and
+	// nobody has said that they share its store.
+	companyPatience = 5 * time.Second
 	// presencePeriod is how often a service says that it is there, for those
 	// that did not hear it start.
 	presencePeriod = 15 * time.Second
@@ -76,10 +79,12 @@ type watch struct {
 	// conflict gets the error once.
 	conflict chan error
 
+	// company is closed when a service that shares the store is heard to serve.
+	company chan struct{}
+	welcome sync.Once
+
 	mu sync.Mutex
 	me presence
-	// accompanied: a service that shares the store serves already.
-	accompanied bool
 }
 
 // startWatch claims the request topic, and fails with ErrOtherStore or
@@ -89,7 +94,7 @@ func startWatch(ctx, life context.Context, b bus.Bus, space string, me presence,
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{bus: b, topic: topic, life: life, me: me, conflict: make(chan error, 1)}
+	w := &watch{bus: b, topic: topic, life: life, me: me, conflict: make(chan error, 1), company: make(chan struct{})}
 	w.sub, err = b.Subscribe(ctx, bus.Consumer{Topic: topic, Handler: w.hear})
 	if err != nil {
 		return nil, err
@@ -111,22 +116,42 @@ func (w *watch) claim(ctx context.Context, probe func() (bool, error)) error {
 	if err := w.speak(ctx); err != nil {
 		return err
 	}
-	timer := time.NewTimer(claimPatience)
-	defer timer.Stop()
-	select {
-	case err := <-w.conflict:
+	if err := w.listen(ctx, claimPatience, nil); err != nil {
 		return err
-	case <-timer.C:
-	case <-ctx.Done():
-		return ctx.Err()
 	}
-	if answered && !w.hasCompany() {
-		return ErrOtherStore
+	if answered {
+		patience := time.Duration(0)
+		if w.self().Store != "" {
+			patience = companyPatience
+		}
+		if err := w.listen(ctx, patience, w.company); err != nil {
+			return err
+		}
+		select {
+		case <-w.company:
+		default:
+			return ErrOtherStore
+		}
 	}
 	w.mu.Lock()
 	w.me.Serving = true
 	w.mu.Unlock()
 	return w.speak(ctx)
+}
+
+// listen waits for objections, so long or until the channel is closed.
+func (w *watch) listen(ctx context.Context, d time.Duration, until <-chan struct{}) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case err := <-w.conflict:
+		return err
+	case <-until:
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // hear takes a presence from the bus, possibly its own.
@@ -143,7 +168,7 @@ func (w *watch) hear(d *bus.Delivery) {
 	objection := me.objection(other)
 	switch {
 	case objection == nil && other.Serving:
-		w.welcome()
+		w.welcome.Do(func() { close(w.company) })
 	case objection != nil && !me.precedes(other):
 		select {
 		case w.conflict <- objection:
@@ -154,18 +179,6 @@ func (w *watch) hear(d *bus.Delivery) {
 		// own, for a handler must not wait.
 		w.speakers.Go(func() { _ = w.speak(w.life) })
 	}
-}
-
-func (w *watch) welcome() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.accompanied = true
-}
-
-func (w *watch) hasCompany() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.accompanied
 }
 
 func (w *watch) self() presence {

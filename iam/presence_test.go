@@ -162,6 +162,48 @@ func TestSharedStores(t *testing.T) {
 	})
 }
 
+// TestSlowCompanyIsNoStranger: the one that serves says late that it shares the store.
+func TestSlowCompanyIsNoStranger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory.New(nil)
+		defer b.Close(context.Background())
+		w := newWorld(t, Config{Guarded: true, SharedStore: "cluster/iam", Probe: func() (bool, error) { return true, nil }})
+		topic, err := bus.ParseTopic("notify:tg:iam-presence")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var saying sync.WaitGroup
+		sub, err := b.Subscribe(t.Context(), bus.Consumer{Topic: topic, Handler: func(d *bus.Delivery) {
+			defer d.Ack()
+			var other presence
+			if err := json.Unmarshal(d.Body, &other); err != nil || other.Instance == "slow" {
+				return
+			}
+			other.Instance, other.Serving = "slow", true
+			said, err := json.Marshal(other)
+			if err != nil {
+				t.Error(err)
+			}
+			saying.Go(func() {
+				time.Sleep(claimPatience + companyPatience/2)
+				_, _ = b.Publish(t.Context(), &bus.Message{To: topic, Body: said})
+			})
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Start(t.Context(), b); err != nil {
+			t.Error(err)
+		} else {
+			closeService(t, w)
+		}
+		if err := sub.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		saying.Wait()
+	})
+}
+
 // TestStrangersAreRefused: somebody answers who says nothing of a shared store,
 // such as the reference's service.
 func TestStrangersAreRefused(t *testing.T) {
