@@ -269,7 +269,8 @@ func TestInterruptedImport(t *testing.T) {
 	s.renewal = time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var writes, late atomic.Int64
+	var writes atomic.Int64
+	var late sync.Map // without repetitions
 	var renewed sync.Once
 	s.meddle = func(attempt context.Context, query *gocql.Query) (bool, error) {
 		text := query.String()
@@ -277,11 +278,11 @@ func TestInterruptedImport(t *testing.T) {
 		case strings.Contains(text, "INSERT INTO") && writes.Add(1) == 700:
 			cancel()
 		case strings.Contains(text, "INSERT INTO") && ctx.Err() != nil:
-			late.Add(1)
+			late.Store(text, true)
 		case strings.Contains(text, "DELETE FROM") && !strings.Contains(text, "user_id"):
 			renewed.Do(behind{t, s}.awaitRenewal)
 		}
-		if attempt.Err() != nil {
+		if attempt.Err() != nil && !strings.Contains(text, "UPDATE") { // a renewal may
 			t.Error("a write is given up")
 		}
 		return once(attempt, query)
@@ -290,8 +291,10 @@ func TestInterruptedImport(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || errors.Is(err, errLeftovers) {
 		t.Errorf("error %v", err)
 	}
-	if late.Load() >= 2*maxParallel {
-		t.Errorf("%d writes begun late", late.Load())
+	begun := 0
+	late.Range(func(any, any) bool { begun++; return true })
+	if begun > maxParallel {
+		t.Errorf("%d writes begun late", begun)
 	}
 	live(t, s)
 	for _, tab := range tables {
@@ -305,15 +308,14 @@ func TestInterruptedImport(t *testing.T) {
 // error knows what to do.
 func TestImportThatCannotBeUndone(t *testing.T) {
 	s := newStore(t)
-	s.seeking = 0 // no repetition
-	for undone, refusal := range map[bool]error{false: errDied, true: failure(gocql.ErrTimeoutNoResponse)} {
+	for undone, refusal := range map[bool]error{false: errDied, true: failure(gocql.ErrNoConnections)} {
 		s.meddle = func(ctx context.Context, query *gocql.Query) (bool, error) {
 			switch text := query.String(); {
 			case strings.Contains(text, "INSERT INTO") && strings.Contains(text, "iam_workspaces"),
 				strings.Contains(text, "DELETE FROM") && !undone:
 				return false, refusal
 			default:
-				return once(context.WithoutCancel(ctx), query)
+				return once(ctx, query)
 			}
 		}
 		_, err := iam.ImportLines(t.Context(), s, strings.NewReader(archiveOf(t, 2)))

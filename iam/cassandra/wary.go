@@ -21,12 +21,20 @@ func newWary(policy gocql.HostSelectionPolicy) *wary {
 	return &wary{HostSelectionPolicy: policy, until: make(map[string]time.Time)}
 }
 
-// Pick implements gocql.HostSelectionPolicy.
+// Pick implements gocql.HostSelectionPolicy. In the end everybody comes once more:
+// where the driver wants to ask another node too and there is none, it would fail
+// at once instead of waiting for the first.
 func (w *wary) Pick(statement gocql.ExecutableStatement) gocql.NextHost {
 	next := w.HostSelectionPolicy.Pick(statement)
-	var silent []gocql.SelectedHost
+	var silent, everybody []gocql.SelectedHost
 	return func() gocql.SelectedHost {
-		for host := next(); host != nil; host = next() {
+		for next != nil {
+			host := next()
+			if host == nil {
+				next, silent = nil, append(silent, everybody...)
+				break
+			}
+			everybody = append(everybody, host)
 			if !w.shuns(host.Info()) {
 				return host
 			}

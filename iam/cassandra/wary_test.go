@@ -81,9 +81,20 @@ func TestSilentNodesComeLast(t *testing.T) {
 		{2, 0, nil, "213"},
 	} {
 		told(c.node, c.took, c.err)
-		if got := order(); got != c.wanted {
+		if got := order(); got != c.wanted+"123" { // and everybody once more
 			t.Errorf("after %v of node %d: %s, want %s", c.err, c.node, got, c.wanted)
 		}
+	}
+}
+
+// TestOnlyNodeIsSlow asks another node too at once, where there is only one.
+func TestOnlyNodeIsSlow(t *testing.T) {
+	s := newStore(t)
+	for range 20 {
+		query, err := s.statement(`SELECT id FROM iam_users`)
+		ok(t, err)
+		impatient := &gocql.SimpleSpeculativeExecution{NumAttempts: 1, TimeoutDelay: 1}
+		ok(t, reading(query).SetSpeculativeExecutionPolicy(impatient).Iter().Close())
 	}
 }
 
