@@ -175,7 +175,7 @@ func TestReceiverRetriesFailedFetch(t *testing.T) {
 		s.store.edit(func(st *store) { delete(st.broken, "acme") })
 		time.Sleep(retryMax)
 		s.expect(t, "acme/b", "acme/c", "default/a")
-		if got := s.table.refreshed["acme"]; got != 1 {
+		if got := s.table.refreshes("acme"); got != 1 {
 			t.Errorf("refreshed %d times, want once, after the fetch that worked", got)
 		}
 	})
@@ -344,7 +344,7 @@ func TestReceiverRefreshesNamedWorkspace(t *testing.T) {
 		if got := s.table.history(); got[len(got)-1] != "refresh acme" {
 			t.Errorf("history is %v", got)
 		}
-		if n := s.table.refreshed["default"]; n != 0 {
+		if n := s.table.refreshes("default"); n != 0 {
 			t.Errorf("the other workspace was refreshed %d times", n)
 		}
 	})
@@ -384,9 +384,11 @@ func TestReceiverBoundsFetches(t *testing.T) {
 		if got := len(s.table.running()); got != 40 {
 			t.Errorf("%d flows running", got)
 		}
-		if s.store.busiest != maxFetches {
-			t.Errorf("%d requests at a time, want %d", s.store.busiest, maxFetches)
-		}
+		s.store.edit(func(st *store) {
+			if st.busiest != maxFetches {
+				t.Errorf("%d requests at a time, want %d", st.busiest, maxFetches)
+			}
+		})
 	})
 }
 

@@ -209,6 +209,12 @@ func (r *recorder) running() []string {
 	return slices.Sorted(maps.Keys(r.flows))
 }
 
+func (r *recorder) refreshes(ws string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refreshed[ws]
+}
+
 func (r *recorder) history() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
