@@ -18,7 +18,7 @@ type userBook struct {
 	mu    sync.Mutex
 	users map[string]codec.IAMUser
 	err   error         // instead of any answer
-	takes time.Duration // to answer
+	delay time.Duration // before any answer
 }
 
 func (b *userBook) set(id string, enabled bool, roles ...string) {
@@ -40,8 +40,23 @@ func (b *userBook) away(err error) {
 	b.err = err
 }
 
+func (b *userBook) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.users)
+}
+
+func (b *userBook) takes(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.delay = d
+}
+
 func (b *userBook) get(r codec.IAMRequest) (codec.IAMReply, error) {
-	time.Sleep(b.takes)
+	b.mu.Lock()
+	delay := b.delay
+	b.mu.Unlock()
+	time.Sleep(delay)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	u, found := b.users[r.UserID]
@@ -109,7 +124,7 @@ func TestKnownSessionNeverWaits(t *testing.T) {
 		token := k1.token(t, "alice", hour())
 		mustPass(t, a, token)
 		book.set("alice", true, "writer")
-		book.takes = 9 * time.Second
+		book.takes(9 * time.Second)
 		for range 600 {
 			time.Sleep(time.Second)
 			before := time.Now()
@@ -134,7 +149,7 @@ func TestDisabledUsersSessionEndsWithinAMinute(t *testing.T) {
 	k1, _ := testKeys(t)
 	ends := map[string]func(*userBook){
 		"disabled": func(b *userBook) { b.set("alice", false, "reader") },
-		"deleted":  func(b *userBook) { b.users = nil },
+		"deleted":  (*userBook).clear,
 		"moved":    func(b *userBook) { b.put(codec.IAMUser{ID: "alice", Workspace: "other", Enabled: true}) },
 	}
 	for name, end := range ends {
@@ -239,7 +254,7 @@ func TestLastAnswerCountsFiveMinutes(t *testing.T) {
 				mustPass(t, a, key)
 				mustFail(t, a, []byte("tg_bad"))
 				book.away(errors.New("away"))
-				book.takes = takes
+				book.takes(takes)
 				iam.on("resolve-api-key", func(codec.IAMRequest) (codec.IAMReply, error) {
 					time.Sleep(takes)
 					return *failure("internal-error", "away"), nil
@@ -281,7 +296,7 @@ func TestWhoKeepsComingDoesNotWaitForAnAbsentIAM(t *testing.T) {
 		token := k1.token(t, "alice", hour())
 		mustPass(t, a, token)
 		book.away(errors.New("away"))
-		book.takes = 10 * time.Second
+		book.takes(10 * time.Second)
 		for range 280 {
 			time.Sleep(time.Second)
 			before := time.Now()
@@ -408,7 +423,7 @@ func TestTokensOfOneUserAskOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var book userBook
 		book.set("alice", true, "reader")
-		book.takes = time.Second
+		book.takes(time.Second)
 		iam := confirmingIAM(k1, &book)
 		a := open(t, Config{IAM: iam, Grace: testGrace})
 		var callers sync.WaitGroup
