@@ -123,11 +123,15 @@ func (s *Store) statement(text string, args ...any) (*gocql.Query, error) {
 	return session.Query(strings.Replace(text, "iam_", `"`+s.o.Keyspace+`".iam_`, 1), args...), nil
 }
 
-// reading makes a query of one that only reads: it may be asked of other nodes too,
-// when the first fails or says nothing.
+// What reads may be asked of other nodes too, when the first fails or says nothing.
+var (
+	readAgain = &gocql.SimpleRetryPolicy{NumRetries: 1}
+	readAside = &gocql.SimpleSpeculativeExecution{NumAttempts: 1, TimeoutDelay: silence}
+)
+
+// reading makes a query of one that only reads.
 func reading(query *gocql.Query) *gocql.Query {
-	return query.Idempotent(true).RetryPolicy(&gocql.SimpleRetryPolicy{NumRetries: 1}).
-		SetSpeculativeExecutionPolicy(&gocql.SimpleSpeculativeExecution{NumAttempts: 1, TimeoutDelay: silence})
+	return query.Idempotent(true).RetryPolicy(readAgain).SetSpeculativeExecutionPolicy(readAside)
 }
 
 // rows are the rows of a query, page after page, without those that count as not

@@ -3,6 +3,7 @@ package cassandra
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -14,57 +15,69 @@ import (
 type wary struct {
 	gocql.HostSelectionPolicy
 	mu    sync.Mutex
-	until map[string]time.Time // guarded by mu; by address
+	until map[netip.AddrPort]time.Time // guarded by mu
 }
 
 func newWary(policy gocql.HostSelectionPolicy) *wary {
-	return &wary{HostSelectionPolicy: policy, until: make(map[string]time.Time)}
+	return &wary{HostSelectionPolicy: policy, until: make(map[netip.AddrPort]time.Time)}
 }
 
 // Pick implements gocql.HostSelectionPolicy. In the end everybody comes once more:
 // where the driver wants to ask another node too and there is none, it would fail
 // at once instead of waiting for the first.
 func (w *wary) Pick(statement gocql.ExecutableStatement) gocql.NextHost {
-	next := w.HostSelectionPolicy.Pick(statement)
-	var silent, everybody []gocql.SelectedHost
-	return func() gocql.SelectedHost {
-		for next != nil {
-			host := next()
-			if host == nil {
-				next, silent = nil, append(silent, everybody...)
-				break
-			}
-			everybody = append(everybody, host)
-			if !w.shuns(host.Info()) {
-				return host
-			}
-			silent = append(silent, host)
+	p := &picking{wary: w, statement: statement, next: w.HostSelectionPolicy.Pick(statement)}
+	return p.host
+}
+
+// picking is one statement's way through the nodes.
+type picking struct {
+	wary      *wary
+	statement gocql.ExecutableStatement
+	next      gocql.NextHost
+	silent    []gocql.SelectedHost // put off
+	again     bool
+}
+
+func (p *picking) host() gocql.SelectedHost {
+	for {
+		host := p.next()
+		switch {
+		case host != nil && !p.again && p.wary.shuns(host.Info()):
+			p.silent = append(p.silent, host)
+		case host != nil || p.again:
+			return host
+		case len(p.silent) > 0:
+			host, p.silent = p.silent[0], p.silent[1:]
+			return host
+		default:
+			p.again, p.next = true, p.wary.HostSelectionPolicy.Pick(p.statement)
 		}
-		if len(silent) == 0 {
-			return nil
-		}
-		host := silent[0]
-		silent = silent[1:]
-		return host
 	}
 }
 
 func (w *wary) shuns(host *gocql.HostInfo) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return time.Now().Before(w.until[host.ConnectAddressAndPort()])
+	until, known := w.until[node(host)]
+	return known && time.Now().Before(until)
+}
+
+// node identifies a host as ConnectAddressAndPort does, but costs nothing.
+func node(host *gocql.HostInfo) netip.AddrPort {
+	address, _ := netip.AddrFromSlice(host.ConnectAddress())
+	return netip.AddrPortFrom(address.Unmap(), uint16(host.Port())) //nolint:gosec // a port
 }
 
 // ObserveQuery implements gocql.QueryObserver.
 func (w *wary) ObserveQuery(_ context.Context, q gocql.ObservedQuery) {
-	node := q.Host.ConnectAddressAndPort()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case q.Err == nil:
-		delete(w.until, node)
+		delete(w.until, node(q.Host))
 	case q.End.Sub(q.Start) >= silence && unanswered(q.Err):
-		w.until[node] = q.End.Add(shunned)
+		w.until[node(q.Host)] = q.End.Add(shunned)
 	}
 }
 
