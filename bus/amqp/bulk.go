@@ -38,7 +38,7 @@ func (k *bulk) serve(ctx context.Context, a *attachment) error {
 	var running sync.WaitGroup
 	// The lane ends with its connection.
 	defer running.Wait()
-	defer func() { a.close(k.bus.closeBy()) }()
+	defer a.close()
 	lane := newConfirmLane(inner, k.bus, a.conn, k.bus.cfg.BulkWindow, k.bus.cfg.BulkWindowBytes)
 	passed := k.link.guard()
 	e, err := lane.open()

@@ -124,7 +124,7 @@ func (c *consumer) serve(ctx context.Context, a *attachment) error {
 	c.link.down.Store(true)
 	c.set(nil)
 	c.topology.end(fmt.Errorf("%w: consume connection lost", bus.ErrUnavailable))
-	a.close(c.bus.closeBy())
+	a.close()
 	<-drained
 	c.bus.replies.Interrupted()
 	return err

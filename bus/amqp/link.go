@@ -48,13 +48,15 @@ func newLink(cfg *Config, role string, late func() time.Time) *link {
 type attachment struct {
 	conn    *amqp091.Connection
 	wire    *wire
+	late    func() time.Time // the link's
 	closed  chan *amqp091.Error
 	blocked chan amqp091.Blocking
 }
 
-// close ends the connection, by then at the latest. The library's deadline alone
-// would not do: each heartbeat that arrives moves it.
-func (a *attachment) close(by time.Time) {
+// close ends the connection, in time. The library's deadline alone would not do:
+// each heartbeat that arrives moves it.
+func (a *attachment) close() {
+	by := a.late()
 	defer time.AfterFunc(time.Until(by), a.wire.abort).Stop()
 	_ = a.conn.CloseDeadline(by)
 }
@@ -100,7 +102,7 @@ func (l *link) once(ctx context.Context, serve func(context.Context, *attachment
 	gauge.Inc()
 	l.cfg.Logger.Info("connected to the message bus", "role", l.role, "broker", a.conn.RemoteAddr().String())
 	err = serve(ctx, a)
-	a.close(time.Now().Add(closeGrace))
+	a.close()
 	gauge.Dec()
 	if ctx.Err() == nil {
 		reconnects.WithLabelValues(l.role).Inc()
@@ -188,7 +190,7 @@ func (l *link) dial(ctx context.Context, url string) (*attachment, error) {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
 	return &attachment{
-		conn: conn, wire: w,
+		conn: conn, wire: w, late: l.late,
 		closed:  conn.NotifyClose(make(chan *amqp091.Error, 1)),
 		blocked: conn.NotifyBlocked(make(chan amqp091.Blocking, 16)),
 	}, nil

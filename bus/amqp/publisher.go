@@ -61,7 +61,7 @@ func (p *publisher) serve(ctx context.Context, a *attachment) error {
 	}
 	// The lanes end with their connection.
 	defer s.wg.Wait()
-	defer func() { a.close(p.bus.closeBy()) }()
+	defer a.close()
 	passed := p.link.guard()
 	err := s.openLanes()
 	passed()

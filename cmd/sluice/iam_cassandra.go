@@ -82,7 +82,7 @@ func (s *CassandraStore) passOverLone(origins map[string]origin) {
 	if s.Username == "" {
 		name = "cassandra-password"
 	}
-	if from := origins[name]; from.environment && (s.Username == "") != (s.Password == "") {
+	if from := origins[name]; from.place == inEnvironment && (s.Username == "") != (s.Password == "") {
 		s.Username, s.Password, s.lone = "", "", from.label
 	}
 }

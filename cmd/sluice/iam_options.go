@@ -161,9 +161,18 @@ func (c *Config) checkEmbedded() error {
 // refuseEmbedded refuses flags of a service that the gateway does not embed. What
 // the environment or the file says may be there for other processes.
 func (c *Config) refuseEmbedded() error {
-	for _, o := range slices.Concat(embeddedOptions(c), cassandraOptions(c)) {
-		if from := c.origins[o.name]; from.flag {
-			return fmt.Errorf("%s is only for --iam=embedded, and IAM is %q", from.label, c.IAM)
+	if from := c.fromArguments(slices.Concat(embeddedOptions(c), cassandraOptions(c))); from != nil {
+		return fmt.Errorf("%s is only for --iam=embedded, and IAM is %q", from.label, c.IAM)
+	}
+	return nil
+}
+
+// fromArguments is the origin of the first of these options that is a flag on the
+// command line, nil if none is.
+func (c *Config) fromArguments(options []option) *origin {
+	for _, o := range options {
+		if from := c.origins[o.name]; from.place == inArguments {
+			return &from
 		}
 	}
 	return nil
@@ -210,7 +219,7 @@ func (c *Config) chooseStore(prefix string, follows bool) error {
 	if s.ChosenBy == "" && follows && by.label != "" {
 		s.Store, s.ChosenBy = storeInCassandra, by.label
 	}
-	if by.flag && s.Store != storeInCassandra {
+	if by.place == inArguments && s.Store != storeInCassandra {
 		return fmt.Errorf("%s is only for --%sstore=cassandra, and the store is %q", by.label, prefix, s.Store)
 	}
 	return nil
@@ -219,10 +228,8 @@ func (c *Config) chooseStore(prefix string, follows bool) error {
 // namedCassandra is what names Cassandra: any of its flags, or a host from
 // elsewhere. The other variables may be there for other services.
 func (c *Config) namedCassandra() origin {
-	for _, o := range cassandraOptions(c) {
-		if from := c.origins[o.name]; from.flag {
-			return from
-		}
+	if from := c.fromArguments(cassandraOptions(c)); from != nil {
+		return *from
 	}
 	return c.origins["cassandra-host"]
 }

@@ -32,9 +32,17 @@ type loader struct {
 // origin is where an option's value came from.
 type origin struct {
 	label string // for messages; empty for a default
-	// flag and environment say which of the sources it was, if not the file.
-	flag, environment bool
+	place place
 }
+
+// place is a kind of source.
+type place int
+
+const (
+	inFile place = iota
+	inEnvironment
+	inArguments
+)
 
 // newLoader declares the options as flags. lookup is os.LookupEnv, or a test's.
 func newLoader(sections []section, flags *pflag.FlagSet, lookup func(string) (string, bool)) *loader {
@@ -110,21 +118,20 @@ type source struct {
 	texts func(o *option, file bool) []string
 	// label names the place in error messages.
 	label func(o *option, file bool) string
-	// flags and environment are those of origin.
-	flags, environment bool
+	place place
 }
 
 // load applies flags over environment over the YAML file (if file is not
 // empty). Any error is the user's and names where the bad value came from.
 func (l *loader) load(file string) error {
-	inFile := map[string][]string{}
+	values := map[string][]string{}
 	if file != "" {
 		var err error
-		if inFile, err = readYAML(file, l.knows); err != nil {
+		if values, err = readYAML(file, l.knows); err != nil {
 			return err
 		}
 	}
-	sources := []source{l.flagSource(), l.envSource(), fileSource(file, inFile)}
+	sources := []source{l.flagSource(), l.envSource(), fileSource(file, values)}
 	for _, s := range l.sections {
 		for i := range s.options {
 			if err := l.apply(&s.options[i], sources); err != nil {
@@ -144,7 +151,7 @@ func (l *loader) apply(o *option, sources []source) error {
 		if label == "" {
 			continue
 		}
-		l.origins[o.name] = origin{label, s.flags, s.environment}
+		l.origins[o.name] = origin{label, s.place}
 		if o.ignored {
 			l.ignored = append(l.ignored, o.name)
 		}
@@ -188,7 +195,7 @@ func (l *loader) flagSource() source {
 	return source{
 		texts: func(o *option, file bool) []string { return l.given[o.key(file)] },
 		label: func(o *option, file bool) string { return "--" + o.key(file) },
-		flags: true,
+		place: inArguments,
 	}
 }
 
@@ -217,8 +224,8 @@ func (l *loader) envSource() source {
 			}
 			return []string{v}
 		},
-		label:       func(o *option, file bool) string { return "environment variable " + name(o, file) },
-		environment: true,
+		label: func(o *option, file bool) string { return "environment variable " + name(o, file) },
+		place: inEnvironment,
 	}
 }
 
