@@ -216,5 +216,5 @@ func (l *lineTimes) parseExpiry(text string) time.Time {
 	if text == "" {
 		return t
 	}
-	return expiry(t)
+	return Expiry(t)
 }

@@ -44,7 +44,7 @@ func (s *Service) createAPIKey(ctx context.Context, r *codec.IAMRequest, ev *eve
 			// The reference makes a key that never expires of it.
 			return nil, invalid("key.expires is " + err.Error())
 		}
-		key.Expires = expiry(expires)
+		key.Expires = Expiry(expires)
 	}
 	err = s.store.CreateAPIKey(ctx, key)
 	if errors.Is(err, ErrDisabled) {

@@ -120,23 +120,30 @@ func (w *watch) claim(ctx context.Context, probe func() (bool, error)) error {
 		return err
 	}
 	if answered {
-		patience := time.Duration(0)
-		if w.self().Store != "" {
-			patience = companyPatience
-		}
-		if err := w.listen(ctx, patience, w.company); err != nil {
+		if err := w.awaitCompany(ctx); err != nil {
 			return err
-		}
-		select {
-		case <-w.company:
-		default:
-			return ErrOtherStore
 		}
 	}
 	w.mu.Lock()
 	w.me.Serving = true
 	w.mu.Unlock()
 	return w.speak(ctx)
+}
+
+// awaitCompany fails with ErrOtherStore when nobody says that they share the store.
+func (w *watch) awaitCompany(ctx context.Context) error {
+	if w.self().Store == "" {
+		return ErrOtherStore
+	}
+	if err := w.listen(ctx, companyPatience, w.company); err != nil {
+		return err
+	}
+	select {
+	case <-w.company:
+		return nil
+	default:
+		return ErrOtherStore
+	}
 }
 
 // listen waits for objections, so long or until the channel is closed.

@@ -5,9 +5,9 @@ import "time"
 // stored cuts t to what stores keep: UTC, whole milliseconds.
 func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
-// expiry is an end as stores keep it. None of them tells the first instant of the
-// calendar from none, so that becomes the next one.
-func expiry(t time.Time) time.Time {
+// Expiry is an end as records have it. To them the first instant of the calendar
+// is none, so that becomes the next one.
+func Expiry(t time.Time) time.Time {
 	if t = stored(t); t.IsZero() {
 		return t.Add(time.Millisecond)
 	}

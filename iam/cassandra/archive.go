@@ -31,23 +31,23 @@ func (s *Store) Export(ctx context.Context, each func(record any) error) error {
 // exportUsers begins with those to whom their names lead: of several users of one
 // name, which the reference allows, an import gives it to the first.
 func (s *Store) exportUsers(ctx context.Context, each func(record any) error) error {
-	owners := make(map[[2]string]string)
+	owners := make(map[userName]string)
 	for u, err := range rows(ctx, s, s.quorum, scanName, `SELECT workspace, username, user_id FROM iam_users_by_username`) {
 		if err != nil {
 			return err
 		}
-		owners[[2]string{u.Workspace, u.Username}] = u.ID
+		owners[nameOf(&u)] = u.ID
 	}
 	var others []iam.User
 	for u, err := range rows(ctx, s, s.quorum, scanUser, `SELECT `+userColumns+` FROM iam_users`) {
-		if err == nil && owners[[2]string{u.Workspace, u.Username}] != u.ID {
+		if err != nil {
+			return err
+		}
+		if owners[nameOf(&u)] != u.ID {
 			others = append(others, u)
 			continue
 		}
-		if err == nil {
-			err = each(&u)
-		}
-		if err != nil {
+		if err := each(&u); err != nil {
 			return err
 		}
 	}
@@ -139,10 +139,15 @@ func (s *Store) mustBeEmpty(ctx context.Context) error {
 	return nil
 }
 
+// userName is what a user logs in with. It leads to one user only.
+type userName struct{ workspace, username string }
+
+func nameOf(u *iam.User) userName { return userName{u.Workspace, u.Username} }
+
 // cargo is what is to be imported, of every identity the last record.
 type cargo struct {
 	users       map[string]iam.User
-	owners      map[string]iam.User // by name: the first of each
+	owners      map[userName]iam.User // the first of each
 	keys        map[string]iam.APIKey
 	signingKeys map[string]iam.SigningKey
 	workspaces  map[string]iam.Workspace
@@ -151,7 +156,7 @@ type cargo struct {
 // gather reads all records before any is written: the last one may be bad.
 func gather(records iter.Seq2[any, error]) (*cargo, error) {
 	a := &cargo{
-		users: map[string]iam.User{}, owners: map[string]iam.User{}, keys: map[string]iam.APIKey{},
+		users: map[string]iam.User{}, owners: map[userName]iam.User{}, keys: map[string]iam.APIKey{},
 		signingKeys: map[string]iam.SigningKey{}, workspaces: map[string]iam.Workspace{},
 	}
 	for record, err := range records {
@@ -167,9 +172,8 @@ func (a *cargo) add(record any) {
 	switch r := record.(type) {
 	case *iam.User:
 		a.users[r.ID] = *r
-		name := r.Workspace + "\x00" + r.Username
-		if _, taken := a.owners[name]; !taken {
-			a.owners[name] = *r
+		if _, taken := a.owners[nameOf(r)]; !taken {
+			a.owners[nameOf(r)] = *r
 		}
 	case *iam.APIKey:
 		a.keys[r.Hash] = *r

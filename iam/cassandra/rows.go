@@ -63,19 +63,10 @@ func workspaceRow(w *iam.Workspace) []any {
 func scanKey(row scan) (k iam.APIKey, err error) {
 	var expires *time.Time
 	err = row(&k.Hash, &k.ID, &k.UserID, &k.Name, &k.Prefix, &expires, &k.Created, &k.LastUsed)
-	if expires != nil {
-		k.Expires = longAgo(*expires)
+	if expires != nil { // null is for never
+		k.Expires = iam.Expiry(*expires)
 	}
 	return k, err
-}
-
-// longAgo is t, but a millisecond later for the zero time: to iam that means never,
-// and here only null does.
-func longAgo(t time.Time) time.Time {
-	if t.IsZero() {
-		return t.Add(time.Millisecond)
-	}
-	return t
 }
 
 func keyRow(k *iam.APIKey) []any {
