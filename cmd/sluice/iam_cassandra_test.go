@@ -194,13 +194,10 @@ func TestReplicationReadsBack(t *testing.T) {
 	}
 }
 
-func TestStoreIsLogged(t *testing.T) {
+// loggedOfStore opens and closes the store, and returns what is said of it.
+func loggedOfStore(t *testing.T, c *Config) string {
+	t.Helper()
 	var logged output
-	c, err := loadService(t, []string{"--cassandra-tls=unverified", "--cassandra-host=127.0.0.1:1"}, map[string]string{"CASSANDRA_USERNAME": "u", "CASSANDRA_PASSWORD": "hunter2"}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.LogLevel = slog.LevelInfo
 	log := newLogger(c, &logged)
 	logStore(c, log)
 	store, err := openStore(c, log, false)
@@ -210,7 +207,16 @@ func TestStoreIsLogged(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	text := logged.String()
+	return logged.String()
+}
+
+func TestStoreIsLogged(t *testing.T) {
+	c, err := loadService(t, []string{"--cassandra-tls=unverified", "--cassandra-host=127.0.0.1:1"}, map[string]string{"CASSANDRA_USERNAME": "u", "CASSANDRA_PASSWORD": "hunter2"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.LogLevel = slog.LevelInfo
+	text := loggedOfStore(t, c)
 	for _, part := range []string{"cassandra, keyspace iam", "chosen_by=--cassandra-host", "checks no certificate"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q in %s", part, text)
@@ -251,19 +257,10 @@ func TestWhatIsPassedOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var logged output
-		log := newLogger(c, &logged)
-		logStore(c, log)
-		store, err := openStore(c, log, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := store.Close(); err != nil {
-			t.Fatal(err)
-		}
+		text := loggedOfStore(t, c)
 		for _, line := range []string{loneLine, hostLine} {
-			if told := strings.Contains(logged.String(), line); told != (line == row.want) {
-				t.Errorf("%v, %v: %s: %v in\n%s", row.args, row.env, line, told, logged.String())
+			if told := strings.Contains(text, line); told != (line == row.want) {
+				t.Errorf("%v, %v: %s: %v in\n%s", row.args, row.env, line, told, text)
 			}
 		}
 	}

@@ -63,12 +63,7 @@ func startEmbedded(t *testing.T) *platform {
 func (p *platform) startServices(t *testing.T, args ...string) {
 	t.Helper()
 	dev := start(t, append([]string{"dev", "--port", "0"}, args...)...)
-	eventually(t, "the services are there", func() error {
-		select {
-		case <-dev.ended:
-			t.Fatalf("sluice dev ended: %v\n%s", dev.err, dev.log.String())
-		default:
-		}
+	dev.eventually(t, "says where it serves", func() error {
 		said := dev.log.String()
 		url, key := urlLine.FindStringSubmatch(said), keyLine.FindStringSubmatch(said)
 		if url == nil || key == nil {

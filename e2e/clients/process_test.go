@@ -100,12 +100,7 @@ func (p *process) awaitEnd(t *testing.T) {
 // awaitReady waits until /readyz of the process's server says so.
 func (p *process) awaitReady(t *testing.T, url string) {
 	t.Helper()
-	eventually(t, p.name+" is ready", func() error {
-		select {
-		case <-p.ended:
-			t.Fatalf("%s ended: %v\n%s", p.name, p.err, p.log.String())
-		default:
-		}
+	p.eventually(t, "is ready", func() error {
 		res, err := http.Get(url + "/readyz")
 		if err != nil {
 			return err
@@ -124,12 +119,7 @@ var servingLine = regexp.MustCompile(`msg=serving .*address=(\S+)\s`)
 // url waits until the gateway says where it serves.
 func (p *process) url(t *testing.T) (url string) {
 	t.Helper()
-	eventually(t, p.name+" serves", func() error {
-		select {
-		case <-p.ended:
-			t.Fatalf("%s ended: %v\n%s", p.name, p.err, p.log.String())
-		default:
-		}
+	p.eventually(t, "serves", func() error {
 		serving := servingLine.FindStringSubmatch(p.log.String())
 		if serving == nil {
 			return errors.New("it has not said where")
@@ -138,6 +128,19 @@ func (p *process) url(t *testing.T) (url string) {
 		return nil
 	})
 	return url
+}
+
+// eventually waits for what the process does, as long as it runs.
+func (p *process) eventually(t *testing.T, does string, f func() error) {
+	t.Helper()
+	eventually(t, p.name+" "+does, func() error {
+		select {
+		case <-p.ended:
+			t.Fatalf("%s ended: %v\n%s", p.name, p.err, p.log.String())
+		default:
+		}
+		return f()
+	})
 }
 
 // eventually waits for a condition. The bound is there to end tests that have
